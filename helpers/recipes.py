@@ -1,0 +1,66 @@
+"""The report's hyper-parameters and reported results, and the demonstration's: the only place they are typed.
+
+Source: Alonso Membrilla & Palencia Blanco, "Proyecto final, Visión por Computador", 29/01/2021.
+Fields that the report leaves open say so where they are set.
+"""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training: a Caffe Adam solver, a stopping rule and what the report says came of it.
+
+    base_lr, gamma, momentum (Adam's beta1), momentum2 (beta2), weight_decay: as in Caffe's SolverParameter.
+    lr_policy: "exp" (base_lr * gamma^iter) or "step" (base_lr * gamma^floor(iter / stepsize)).
+    stepsize_epochs: epochs between two steps of "step"; the report gives no stepsize, this is ours.
+    trains: "fc6" (every other layer frozen) or "all".
+    patience, epsilon: see helpers.early_stopping.
+    reported_epochs, reported_test_accuracy: what the report says (accuracy in [0, 1]), None for a demonstration.
+    """
+    name: str
+    title: str
+    trains: str
+    base_lr: float
+    lr_policy: str
+    gamma: float
+    weight_decay: float
+    max_epochs: int
+    patience: int
+    epsilon: float = 1e-4
+    stepsize_epochs: int | None = None
+    batch_size: int = 128
+    momentum: float = 0.9  # the report names Adam only; Caffe's default of 0 would switch its first moment off
+    momentum2: float = 0.999
+    reported_epochs: int | None = None
+    reported_test_accuracy: float | None = None
+
+
+CIFAR100_LAST_LAYER = Recipe(
+    name="cifar100_last_layer", title="CIFAR-100, last layer", trains="fc6",
+    base_lr=0.01, lr_policy="exp", gamma=0.9995, weight_decay=0.001, max_epochs=200, patience=5,
+    reported_epochs=64, reported_test_accuracy=0.3766)
+
+CIFAR100_FINE_TUNE = Recipe(
+    name="cifar100_fine_tune", title="CIFAR-100, fine-tuning", trains="all",
+    base_lr=0.0005, lr_policy="step", gamma=0.2, stepsize_epochs=5, weight_decay=0.0005, max_epochs=50, patience=1,
+    reported_epochs=15, reported_test_accuracy=0.527)
+
+FRUITS360_LAST_LAYER = Recipe(
+    name="fruits360_last_layer", title="Fruits-360, last layer", trains="fc6",
+    base_lr=0.01, lr_policy="exp", gamma=0.9995, weight_decay=0.001, max_epochs=200, patience=5,
+    reported_epochs=98, reported_test_accuracy=0.91)
+
+FRUITS360_FINE_TUNE = Recipe(  # "larger stepsize" than CIFAR-100's is all the report says
+    name="fruits360_fine_tune", title="Fruits-360, fine-tuning", trains="all",
+    base_lr=0.0003, lr_policy="step", gamma=0.2, stepsize_epochs=8, weight_decay=0.0005, max_epochs=50, patience=1,
+    reported_epochs=15, reported_test_accuracy=0.9691)
+
+REPORT = (CIFAR100_LAST_LAYER, CIFAR100_FINE_TUNE, FRUITS360_LAST_LAYER, FRUITS360_FINE_TUNE)
+
+VALIDATION_FRACTION = 0.15  # of the training images
+IMAGE_SIZE = 64  # pixels, the side of the branch's input
+FRUITS360_EVERY = 4  # one image in four of each class folder is read
+FRUITS360_CLASSES_REPORTED = 81
+ALEXNET_PARAMETERS_REPORTED = 61_000_000
+CFN_PARAMETERS_REPORTED = 27_500_000
+ALEXNET_C100_ACCURACY_REPORTED = 0.54

@@ -1,0 +1,23 @@
+"""What several test modules share."""
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def shared_data():
+    """The folder with the real CIFAR-100, Fruits-360 and photographs; not part of the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data sets are not beside this checkout (../shared/data)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path, monkeypatch):
+    """Every test has a runs folder of its own."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("JIGSAW_RUNS", str(folder))
+    return folder
