@@ -1,0 +1,153 @@
+"""Jigsaw puzzles as in Noroozi & Favaro, ECCV 2016 (arXiv 1603.09246): permutation sets, tiles, batches for the CFN.
+
+A permutation is nine integers 1..9. The tile at position i of a puzzle is the one cut from cell permutation[i]; cells
+and positions are counted from the top left, row by row, as in the authors' code (MehdiNoroozi/JigsawPuzzleSolver).
+Wherever an argument is called rng it is a NumPy Generator, or an integer seed that makes one.
+"""
+import itertools
+import math
+
+import numpy as np
+
+GRID = 3  # cells along a side of the puzzle
+CELL = 85  # pixels: 3 x 85 = 255, the authors' crop of a 256-pixel image
+TILE = 64  # pixels: leaves a gap of 21 on average between two tiles, so that their edges cannot be matched
+
+
+def choose_permutations(count, seed=0, tiles=GRID * GRID):
+    """A set of permutations that lie far apart, chosen greedily for maximal mean Hamming distance (paper, section 3).
+
+    The first is random; each next one is the permutation whose mean distance to those already chosen is largest,
+    ties decided by the seed. Returns int64 (count, tiles) with values 1..tiles, all rows distinct.
+    Raises ValueError where count is not in 1..tiles!, or tiles is not in 2..9 (10! candidates no longer fit).
+    """
+    if not 2 <= tiles <= GRID * GRID:
+        raise ValueError(f"tiles is {tiles}; choose between 2 and {GRID * GRID}")
+    if not 1 <= count <= math.factorial(tiles):
+        raise ValueError(f"count is {count}; choose between 1 and {math.factorial(tiles):,}, "
+                         f"all the permutations {tiles} tiles have")
+    candidates = np.array(list(itertools.permutations(range(1, tiles + 1))), dtype=np.uint8)
+    candidates = np.random.default_rng(seed).permutation(candidates)  # random start, random winner of a tie
+    positions = np.ascontiguousarray(candidates.T)  # position by position: comparing is then one pass over memory
+    summed = np.zeros(len(candidates), dtype=np.int32)  # of the distances to the chosen ones, instead of all pairs
+    taken = np.iinfo(np.int32).min // 2  # so low that no sum of distances lifts it above a free candidate
+    chosen = [0]
+    while len(chosen) < count:
+        latest = chosen[-1]
+        for position in positions:
+            summed += position != position[latest]
+        summed[latest] = taken
+        chosen.append(int(summed.argmax()))
+    return candidates[chosen].astype(np.int64)
+
+
+def hamming_distances(permutations):
+    """How many positions differ, for each pair of permutations.
+
+    permutations: (count, tiles) integers. Returns int64 (count * (count - 1) / 2,): pairs (0, 1), (0, 2), ... (1, 2), ...
+    """
+    permutations = np.asarray(permutations)
+    return np.concatenate([np.zeros(0, dtype=np.int64)] + [
+        (permutations[i + 1:] != permutations[i]).sum(axis=1) for i in range(len(permutations))])
+
+
+def inverse(permutation):
+    """The permutation that undoes this one: shuffle_tiles(shuffle_tiles(tiles, p), inverse(p)) gives tiles back."""
+    return np.argsort(_checked(permutation)) + 1
+
+
+def tile_corners(shape, cell=CELL, tile=TILE, rng=None):
+    """Where nine tiles are cut from a photograph: a random square of 3 x cell pixels, a random offset in each cell.
+
+    shape: the photograph's (height, width, ...). Returns int64 (9, 2): row and column of each tile's top left pixel.
+    Raises ValueError for a photograph that has no room for the square, or a tile larger than its cell.
+    """
+    side = GRID * cell
+    height, width = shape[:2]
+    if not 1 <= tile <= cell:
+        raise ValueError(f"a tile of {tile} pixels does not fit in a cell of {cell}; choose a tile between 1 and {cell}")
+    if min(height, width) < side:
+        raise ValueError(f"the photograph is {height} x {width} pixels, a puzzle of {GRID} x {GRID} cells of {cell} needs "
+                         f"{side} x {side}; enlarge it, or choose a cell of at most {min(height, width) // GRID}")
+    rng = np.random.default_rng(rng)
+    square = rng.integers(0, [height - side + 1, width - side + 1])
+    cells = np.array(list(np.ndindex(GRID, GRID))) * cell
+    return square + cells + rng.integers(0, cell - tile + 1, size=cells.shape)
+
+
+def cut_at(photo, corners, tile=TILE):
+    """The square tiles of a photograph whose top left pixels are given. Returns (len(corners), tile, tile, 3)."""
+    return np.stack([photo[row:row + tile, column:column + tile] for row, column in corners])
+
+
+def cut_tiles(photo, cell=CELL, tile=TILE, rng=None):
+    """Nine tiles of a photograph in their solved order (see tile_corners).
+
+    photo: uint8 (height, width, 3). Returns uint8 (9, tile, tile, 3).
+    Raises ValueError for any other shape or dtype, and as tile_corners does.
+    """
+    photo = np.asarray(photo)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise ValueError(f"a photograph is uint8 (height, width, 3), this array is {photo.dtype} {photo.shape}; "
+                         "skimage.util.img_as_ubyte and skimage.color.gray2rgb convert others")
+    return cut_at(photo, tile_corners(photo.shape, cell, tile, rng), tile)
+
+
+def shuffle_tiles(tiles, permutation):
+    """The tiles in the order of a puzzle: out[i] = tiles[permutation[i] - 1].
+
+    Raises ValueError where the permutation is not one of 1..len(tiles).
+    """
+    permutation = _checked(permutation)
+    if len(permutation) != len(tiles):
+        raise ValueError(f"{len(tiles)} tiles cannot be put in the order of {len(permutation)} numbers")
+    return tiles[permutation - 1]
+
+
+def normalise_tiles(tiles):
+    """Each channel of each tile with mean 0 and standard deviation 1; a channel that is constant becomes zeros.
+
+    Neighbouring tiles of a photograph have similar means and deviations: left in, they would give the answer away.
+    This is the paper's rule; the authors' 2016 code removes the mean alone.
+    tiles: (..., tile, tile, 3). Returns float32 of the same shape.
+    """
+    values = np.asarray(tiles, dtype=np.float32)
+    values = values - values.mean(axis=(-3, -2), keepdims=True, dtype=np.float64).astype(np.float32)
+    deviation = np.sqrt(np.square(values).mean(axis=(-3, -2), keepdims=True))
+    return np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
+
+
+def puzzle_batch(photos, permutations, batch_size, rng, cell=CELL, tile=TILE):
+    """A batch for the CFN: for each puzzle a random photograph, nine fresh tiles, a random permutation; normalised.
+
+    photos: a sequence of uint8 (height, width, 3) RGB arrays. permutations: (count, 9).
+    Returns data float32 (batch_size, 27, tile, tile) and labels float32 (batch_size,), the row of the permutation:
+    channels 3 i to 3 i + 2 of the data are the RGB channels of the tile at position i.
+    Raises ValueError as cut_tiles and shuffle_tiles do.
+    """
+    rng = np.random.default_rng(rng)
+    labels = rng.integers(len(permutations), size=batch_size)
+    chosen = rng.integers(len(photos), size=batch_size)
+    data = np.empty((batch_size, GRID * GRID, 3, tile, tile), dtype=np.float32)
+    for puzzle, photo, label in zip(data, chosen, labels):
+        tiles = shuffle_tiles(cut_tiles(photos[photo], cell, tile, rng), permutations[label])
+        puzzle[:] = normalise_tiles(tiles).transpose(0, 3, 1, 2)
+    return data.reshape(batch_size, -1, tile, tile), labels.astype(np.float32)
+
+
+def assemble(tiles, gap=4):
+    """Nine tiles as one picture with white gaps between them: uint8 (3 tile + 2 gap, 3 tile + 2 gap, 3)."""
+    tile = tiles.shape[1]
+    side = GRID * tile + (GRID - 1) * gap
+    picture = np.full((side, side, 3), 255, dtype=np.uint8)
+    for content, (row, column) in zip(tiles, np.ndindex(GRID, GRID)):
+        top, left = row * (tile + gap), column * (tile + gap)
+        picture[top:top + tile, left:left + tile] = content
+    return picture
+
+
+def _checked(permutation):
+    permutation = np.asarray(permutation)
+    if sorted(permutation.tolist()) != list(range(1, len(permutation) + 1)):
+        raise ValueError(f"{permutation.tolist()} is not a permutation: it needs each of 1..{len(permutation)} once")
+    return permutation
