@@ -3,6 +3,7 @@
 
     python packaging/caffe/build_wheel.py            # the wheel
     python packaging/caffe/build_wheel.py --source   # the verified source archive only
+    python packaging/caffe/build_wheel.py --missing  # names of the apt packages the build still needs
 
 The cache is $JIGSAW_CACHE (default ~/.cache/jigsaw-course). Standard library only: this runs first.
 """
@@ -39,6 +40,8 @@ COMMANDS = {"g++": "c++", "protobuf-compiler": "protoc"}
 def missing_system_packages():
     """Names of the apt packages whose command or header is not found on this machine."""
     missing = [package for package, command in COMMANDS.items() if not shutil.which(command)]
+    if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+        missing.append(f"libpython{sysconfig.get_python_version()}-dev")
     if "g++" in missing:
         return missing + list(HEADERS)
     folders = ["/usr/include/hdf5/serial", os.path.join(os.environ.get("CONDA_PREFIX", "/usr"), "include")]
@@ -50,6 +53,13 @@ def missing_system_packages():
     return missing
 
 
+def choose_device():
+    """The device to build for, said in one line: the only place where it is chosen."""
+    gpu = shutil.which("nvcc") and shutil.which("nvidia-smi")
+    print(f"Device: CPU{' (a GPU is here; the CUDA build is not written yet)' if gpu else ''}", file=sys.stderr)
+    return "cpu"
+
+
 def fail(what, way_out, log=None):
     """End with one message: what went wrong, the lines of the log that say why, and what to do."""
     lines = log.read_text(errors="replace").splitlines() if log and log.exists() else []
@@ -58,7 +68,8 @@ def fail(what, way_out, log=None):
     if lines:
         CACHE.mkdir(parents=True, exist_ok=True)
         kept = [f"The whole log: {shutil.copy(log, CACHE / log.name)}"]
-    sys.exit("\n".join([f"[FAIL] {what}", *(f"    {line.strip()[:300]}" for line in errors), f"What to do: {way_out}", *kept]))
+    why = [f"    {line.strip()[:300]}" for line in errors]
+    sys.exit("\n".join([f"[FAIL] {what}", *why, f"What to do: {way_out}", *kept]))
 
 
 def sha256(path):
@@ -104,7 +115,7 @@ def build(device):
     missing = missing_system_packages()
     if missing:
         fail(f"Building Caffe needs system packages that are not here: {' '.join(missing)}",
-             f"sudo apt-get install -y --no-install-recommends {' '.join(missing)}    (or run colab_setup.sh, which does)")
+             f"sudo apt-get install -y --no-install-recommends {' '.join(missing)}    (colab_setup.sh does it, too)")
     archive = source_archive()
     print("Building the Caffe wheel (two to three minutes on two cores, once)", file=sys.stderr)
     start = time.monotonic()
@@ -120,7 +131,7 @@ def build(device):
         wheels = list((folder / "dist").glob("caffe_jigsaw-*.whl"))
         if code or not wheels:
             fail("The Caffe wheel could not be built.",
-                 "check that a network connection and 2 GB of disk are there, read the lines above, and run again.", log)
+                 "read the lines above, check that there are a network connection and 2 GB of disk, run again.", log)
         home.mkdir(parents=True, exist_ok=True)
         part = home / "part"
         shutil.copy(wheels[0], part)
@@ -132,4 +143,9 @@ def build(device):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", action="store_true", help="print the path of the source archive instead")
-    print(source_archive() if parser.parse_args().source else build("cpu"))
+    parser.add_argument("--missing", action="store_true", help="print the missing apt packages instead")
+    arguments = parser.parse_args()
+    if arguments.missing:
+        print(*missing_system_packages())
+    else:
+        print(source_archive() if arguments.source else build(choose_device()))

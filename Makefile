@@ -1,0 +1,38 @@
+# make course   execute every notebook (profile quick, no network); executed copies and HTML go to build/
+# make test     every test
+# make lab      open the notebooks in JupyterLab
+# make lint     ruff
+# make badges   copy the repository's address from pyproject.toml into the README and the notebooks
+# Each sets up what it needs first, once.
+PYTHON := .venv/bin/python
+SETUP := .venv/share/jigsaw-course/setup
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+BUILT := $(patsubst notebooks/%,build/%,$(NOTEBOOKS))
+
+.PHONY: course test lab lint badges clean
+.DEFAULT_GOAL := course
+
+$(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
+	bash colab_setup.sh
+
+course: $(SETUP)
+	rm -rf build
+	JIGSAW_PROFILE=quick JIGSAW_RUNS="$(CURDIR)/build/runs" \
+		$(PYTHON) -m nbconvert --execute --to notebook --output-dir build $(NOTEBOOKS)
+	$(PYTHON) -m nbconvert --to html --output-dir build $(BUILT)
+	$(PYTHON) scripts/notebook_errors.py $(BUILT)
+
+test: $(SETUP)
+	$(PYTHON) -m pytest $(ARGS)
+
+lab: $(SETUP)
+	$(PYTHON) -m jupyterlab notebooks
+
+lint: $(SETUP)
+	$(PYTHON) -m ruff check .
+
+badges: $(SETUP)
+	$(PYTHON) scripts/badges.py
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis
