@@ -44,7 +44,8 @@ def choose_permutations(count, seed=0, tiles=GRID * GRID):
 def hamming_distances(permutations):
     """How many positions differ, for each pair of permutations.
 
-    permutations: (count, tiles) integers. Returns int64 (count * (count - 1) / 2,): pairs (0, 1), (0, 2), ... (1, 2), ...
+    permutations: (count, tiles) integers.
+    Returns int64 (count * (count - 1) / 2,) in the order of the pairs (0, 1), (0, 2), ... (1, 2), ...
     """
     permutations = np.asarray(permutations)
     return np.concatenate([np.zeros(0, dtype=np.int64)] + [
@@ -56,23 +57,30 @@ def inverse(permutation):
     return np.argsort(_checked(permutation)) + 1
 
 
-def tile_corners(shape, cell=CELL, tile=TILE, rng=None):
-    """Where nine tiles are cut from a photograph: a random square of 3 x cell pixels, a random offset in each cell.
+def cell_corners(shape, cell=CELL, rng=None):
+    """Where nine cells lie in a photograph: a square of 3 x cell pixels at a random place.
 
-    shape: the photograph's (height, width, ...). Returns int64 (9, 2): row and column of each tile's top left pixel.
-    Raises ValueError for a photograph that has no room for the square, or a tile larger than its cell.
+    shape: the photograph's (height, width, ...). Returns int64 (9, 2): row and column of each cell's top left pixel.
+    Raises ValueError for a photograph that has no room for the square.
     """
     side = GRID * cell
     height, width = shape[:2]
-    if not 1 <= tile <= cell:
-        raise ValueError(f"a tile of {tile} pixels does not fit in a cell of {cell}; choose a tile between 1 and {cell}")
     if min(height, width) < side:
-        raise ValueError(f"the photograph is {height} x {width} pixels, a puzzle of {GRID} x {GRID} cells of {cell} needs "
+        raise ValueError(f"the photograph is {height} x {width} pixels, {GRID} x {GRID} cells of {cell} need "
                          f"{side} x {side}; enlarge it, or choose a cell of at most {min(height, width) // GRID}")
-    rng = np.random.default_rng(rng)
-    square = rng.integers(0, [height - side + 1, width - side + 1])
-    cells = np.array(list(np.ndindex(GRID, GRID))) * cell
-    return square + cells + rng.integers(0, cell - tile + 1, size=cells.shape)
+    square = np.random.default_rng(rng).integers(0, [height - side + 1, width - side + 1])
+    return square + np.array(list(np.ndindex(GRID, GRID))) * cell
+
+
+def tile_corners(cells, cell=CELL, tile=TILE, rng=None):
+    """Where the tiles lie: each at a random offset inside its cell, so that gaps of 0 to 2 (cell - tile) pixels open.
+
+    cells: what cell_corners returns. Returns int64 (9, 2): row and column of each tile's top left pixel.
+    Raises ValueError for a tile larger than its cell.
+    """
+    if not 1 <= tile <= cell:
+        raise ValueError(f"a tile of {tile} pixels does not fit a cell of {cell}; choose a tile between 1 and {cell}")
+    return cells + np.random.default_rng(rng).integers(0, cell - tile + 1, size=cells.shape)
 
 
 def cut_at(photo, corners, tile=TILE):
@@ -81,16 +89,17 @@ def cut_at(photo, corners, tile=TILE):
 
 
 def cut_tiles(photo, cell=CELL, tile=TILE, rng=None):
-    """Nine tiles of a photograph in their solved order (see tile_corners).
+    """Nine tiles of a photograph in their solved order: cell_corners, then tile_corners, then cut_at.
 
     photo: uint8 (height, width, 3). Returns uint8 (9, tile, tile, 3).
-    Raises ValueError for any other shape or dtype, and as tile_corners does.
+    Raises ValueError for any other shape or dtype, and as cell_corners and tile_corners do.
     """
     photo = np.asarray(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise ValueError(f"a photograph is uint8 (height, width, 3), this array is {photo.dtype} {photo.shape}; "
                          "skimage.util.img_as_ubyte and skimage.color.gray2rgb convert others")
-    return cut_at(photo, tile_corners(photo.shape, cell, tile, rng), tile)
+    rng = np.random.default_rng(rng)
+    return cut_at(photo, tile_corners(cell_corners(photo.shape, cell, rng), cell, tile, rng), tile)
 
 
 def shuffle_tiles(tiles, permutation):

@@ -109,7 +109,11 @@ def test_a_permutation_of_another_length_is_refused():
 def test_tiles_stay_in_their_cells(cell, less, more, seed):
     tile = max(1, cell - less)
     shape = (3 * cell + more[0], 3 * cell + more[1], 3)
-    corners = jigsaw.tile_corners(shape, cell, tile, seed).reshape(3, 3, 2)
+    rng = np.random.default_rng(seed)
+    cells = jigsaw.cell_corners(shape, cell, rng)
+    corners = jigsaw.tile_corners(cells, cell, tile, rng)
+    assert (corners >= cells).all() and (corners + tile <= cells + cell).all()
+    corners = corners.reshape(3, 3, 2)
     assert corners.min() >= 0
     assert (corners + tile <= shape[:2]).all()
     down = np.diff(corners[..., 0], axis=0) - tile
@@ -119,19 +123,21 @@ def test_tiles_stay_in_their_cells(cell, less, more, seed):
 
 
 def test_every_gap_from_none_to_twice_the_slack_occurs():
-    corners = np.stack([jigsaw.tile_corners((12, 12), cell=4, tile=3, rng=seed) for seed in range(100)])
+    cells = jigsaw.cell_corners((12, 12), cell=4)
+    corners = np.stack([jigsaw.tile_corners(cells, cell=4, tile=3, rng=seed) for seed in range(100)])
     corners = corners.reshape(-1, 3, 3, 2)
     assert set((np.diff(corners[..., 0], axis=1) - 3).ravel()) == {0, 1, 2}
 
 
 def test_the_square_moves_over_the_whole_photograph():
-    corners = np.stack([jigsaw.tile_corners((10, 12), cell=3, tile=3, rng=seed)[0] for seed in range(200)])
+    corners = np.stack([jigsaw.cell_corners((10, 12), cell=3, rng=seed)[0] for seed in range(200)])
     assert {tuple(corner) for corner in corners} == set(itertools.product(range(2), range(4)))
 
 
 def test_tiles_are_the_photographs_own_pixels():
     photo = position_photo(200, 220)
-    corners = jigsaw.tile_corners(photo.shape, cell=60, tile=50, rng=4)
+    rng = np.random.default_rng(4)
+    corners = jigsaw.tile_corners(jigsaw.cell_corners(photo.shape, cell=60, rng=rng), cell=60, tile=50, rng=rng)
     tiles = jigsaw.cut_tiles(photo, cell=60, tile=50, rng=4)
     assert tiles.shape == (9, 50, 50, 3) and tiles.dtype == np.uint8
     assert (tiles[:, 0, 0, :2] == corners).all()
