@@ -1,0 +1,254 @@
+"""CIFAR-100, Fruits-360 and photographs that need no download: one ImageSet for all of them."""
+import importlib.resources
+import io
+import pathlib
+import re
+import zipfile
+from collections import namedtuple
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from helpers import recipes
+
+# File of each photograph inside its wheel. Reading the file itself, rather than calling skimage.data or
+# sklearn.datasets, keeps pooch and the network out of it.
+PHOTOS = {
+    "astronaut": ("skimage", "data/astronaut.png"), "chelsea": ("skimage", "data/chelsea.png"),
+    "china": ("sklearn", "datasets/images/china.jpg"), "coffee": ("skimage", "data/coffee.png"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"), "hubble_deep_field": ("skimage", "data/hubble_deep_field.jpg"),
+    "immunohistochemistry": ("skimage", "data/ihc.png"), "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "retina": ("skimage", "data/retina.jpg"), "rocket": ("skimage", "data/rocket.jpg"),
+}
+
+SPLITS = ("train", "validation", "test")
+# Each photograph is a grid of blocks; a block belongs to one split, here by its index in SPLITS: 14, 4 and 6 blocks.
+BLOCKS = ("002010",
+          "200102",
+          "010020",
+          "020201")
+CROP_SIZE = 32  # pixels, the side of a CIFAR image
+WINDOW_SIZES = (32, 48, 64, 96, 128, 192)  # pixels of the photograph; a photograph uses those that fit its blocks
+MOST_CROPS = 1000  # per class and split: the smallest photograph holds several thousand different windows
+FLAT = 4.0  # grey levels: a window of smaller standard deviation (empty sky, the black round the retina) is left out
+
+CIFAR100_CLASSES = tuple("""
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
+willow_tree wolf woman worm""".split())
+CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+FRUITS360_URL = "https://www.kaggle.com/datasets/moltean/fruits"
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images with their classes.
+
+    images: uint8 (N, H, W, 3), RGB. labels: int64 (N,), each an index into class_names, a tuple of distinct names.
+    Raises ValueError where a shape, a type or a label is not so.
+    """
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __post_init__(self):
+        images, labels = self.images, self.labels
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise ValueError(f"images are {images.dtype} {images.shape}; they must be uint8 (N, H, W, 3), RGB")
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise ValueError(f"labels are {labels.dtype} {labels.shape}; {len(images)} images need int64 (N,)")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError(f"class names repeat: {', '.join(self.class_names)}; give each class one name")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+            raise ValueError(f"labels run from {labels.min()} to {labels.max()}; "
+                             f"{len(self.class_names)} class names allow 0 to {len(self.class_names) - 1}")
+
+    def __len__(self):
+        return len(self.images)
+
+    def subset(self, indices):
+        """The images at `indices` (an integer or boolean array, or a slice), in that order; class names stay."""
+        return ImageSet(self.images[indices], self.labels[indices], self.class_names)
+
+
+# A block of a photograph and the split it belongs to, in pixels; bottom and right are exclusive.
+Region = namedtuple("Region", "split top left bottom right")
+# A square of a photograph that becomes one crop: its class, its split, its top left corner and its side in pixels.
+Window = namedtuple("Window", "label split y x size")
+
+
+def load_photos():
+    """The ten colour photographs inside the scikit-image and scikit-learn wheels: {name: uint8 (H, W, 3) RGB}.
+
+    Sizes run from 300x451 (chelsea) to 1411x1411 (retina). Needs no network.
+    Raises FileNotFoundError where an installed package lacks its photographs.
+    """
+    photos = {}
+    for name, (package, path) in PHOTOS.items():
+        file = importlib.resources.files(package) / path
+        if not file.is_file():
+            wheel = package.replace("sk", "scikit-")
+            raise FileNotFoundError(f"{file} is missing; run pip install --force-reinstall {wheel}")
+        photos[name] = _read_image(file.read_bytes(), file)
+    return photos
+
+
+def photo_regions(height, width):
+    """The blocks of a photograph of that size (pixels), a list of Region: BLOCKS stretched over it, no pixel in two."""
+    rows = [height * row // len(BLOCKS) for row in range(len(BLOCKS) + 1)]
+    columns = [width * column // len(BLOCKS[0]) for column in range(len(BLOCKS[0]) + 1)]
+    return [Region(SPLITS[int(split)], rows[row], columns[column], rows[row + 1], columns[column + 1])
+            for row, line in enumerate(BLOCKS) for column, split in enumerate(line)]
+
+
+def photo_windows(photos, per_class=(120, 30, 60)):
+    """Where the crops of `load_photo_crops` are cut: a list of Window, labels in the order of `photos`.
+
+    photos: {name: uint8 (H, W, 3)}. per_class: windows of each photograph for train, validation and test.
+    Each window lies wholly inside one block of its own split, so no pixel serves two splits; within a split, windows
+    may overlap. Windows are sorted by split, and the classes take turns. The same arguments give the same windows,
+    and smaller counts give the first of the larger ones.
+    Raises ValueError for a count outside 1 to MOST_CROPS and for a photograph that is too small.
+    """
+    windows = []
+    for split, count in zip(SPLITS, per_class, strict=True):
+        if not 1 <= count <= MOST_CROPS:
+            raise ValueError(f"{count} {split} crops per class; choose 1 to {MOST_CROPS}")
+        drawn = [_draw_windows(photo, label, split, count) for label, photo in enumerate(photos.values())]
+        windows += [window for turn in zip(*drawn) for window in turn]
+    return windows
+
+
+def _draw_windows(photo, label, split, count):
+    """`count` different windows of one photograph, each block and then each window size as likely as another."""
+    rng = np.random.default_rng([label, SPLITS.index(split)])
+    regions = [region for region in photo_regions(*photo.shape[:2]) if region.split == split]
+    room = min(min(r.bottom - r.top, r.right - r.left) for r in regions)
+    sizes = [size for size in WINDOW_SIZES if size <= room]
+    if not sizes:
+        raise ValueError(f"photograph {label} is {photo.shape[0]}x{photo.shape[1]} pixels; it needs at least "
+                         f"{len(BLOCKS) * CROP_SIZE}x{len(BLOCKS[0]) * CROP_SIZE}")
+    windows = {}  # a dictionary for its order: keys are the windows
+    while len(windows) < count:
+        region = regions[rng.integers(len(regions))]
+        size = sizes[rng.integers(len(sizes))]
+        y = int(rng.integers(region.top, region.bottom - size + 1))
+        x = int(rng.integers(region.left, region.right - size + 1))
+        if photo[y:y + size, x:x + size].mean(axis=2).std() >= FLAT:
+            windows[Window(label, split, y, x, size)] = None
+    return list(windows)
+
+
+def load_photo_crops(per_class=(120, 30, 60)):
+    """The embedded data set: (train, validation, test) ImageSets of 32x32 crops, class = photograph.
+
+    Image i of a split is window i of that split in `photo_windows`, shrunk with antialiasing to 32x32.
+    per_class and errors are photo_windows'. Deterministic; needs no network.
+    """
+    photos = load_photos()
+    arrays, windows, image_sets = list(photos.values()), photo_windows(photos, per_class), []
+    for split in SPLITS:
+        own = [window for window in windows if window.split == split]
+        # Cut first, then shrink: Pillow's `box` argument would let the filter reach pixels outside the window.
+        cuts = (arrays[w.label][w.y:w.y + w.size, w.x:w.x + w.size] for w in own)
+        images = np.stack([_shrink(Image.fromarray(cut), CROP_SIZE) for cut in cuts])
+        image_sets.append(ImageSet(images, np.array([window.label for window in own], np.int64), tuple(photos)))
+    return tuple(image_sets)
+
+
+def load_cifar100():
+    """CIFAR-100 (Krizhevsky 2009) through keras.datasets: (train, test), 50,000 and 10,000 images of 32x32.
+
+    Labels are the 100 fine classes, in the release's (alphabetical) order. The first call downloads 169 MB to ~/.keras.
+    Raises ConnectionError, with the way round, where that download fails.
+    """
+    import keras  # here, because it takes seconds to import and only this function needs it
+    try:
+        splits = keras.datasets.cifar100.load_data()
+    except Exception as error:  # Keras raises a bare Exception where the host does not answer
+        raise ConnectionError(
+            f"CIFAR-100 could not be loaded ({error}). Its host is slow: try again later, or download {CIFAR100_URL} "
+            "by other means and save it as ~/.keras/datasets/cifar-100-python-target_archive. Keras checks and unpacks "
+            "it. The quick profile (JIGSAW_PROFILE=quick) needs no download.") from error
+    # Keras hands out a transposed view and labels of shape (N, 1).
+    return tuple(ImageSet(np.ascontiguousarray(images), labels.reshape(-1).astype(np.int64), CIFAR100_CLASSES)
+                 for images, labels in splits)
+
+
+def load_fruits360(path, every=recipes.FRUITS360_EVERY, size=recipes.IMAGE_SIZE, classes=None):
+    """Fruits-360 (Muresan & Oltean 2018) from disk: (train, test), images resized to size x size pixels.
+
+    path: a folder or a zip file that holds Training/<class>/*.jpg and Test/<class>/*.jpg, under a top folder or not.
+    every: of each class folder, images 0, every, 2 * every... are read. Their order is that of the numbers in their
+        names, which are steps of the fruit's rotation: 0_100.jpg, 1_100.jpg, ... then r_0_100.jpg, r_1_100.jpg, ...
+    classes: the class folders to read, labelled in this order; None reads all of Training's, sorted by name.
+    Raises FileNotFoundError for a missing path, and ValueError that names the folder, class or file for anything else:
+    no Training or Test, two releases in one place, a class not there or empty, an unreadable image, every below 1.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; download Fruits-360 ({FRUITS360_URL}), give its zip")
+    if every < 1:
+        raise ValueError(f"every is {every}; 1 reads each image, 4 one in four")
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() + "/" * file.is_dir() for file in path.rglob("*")]  # as in a zip
+        return _read_fruits360(path, names, lambda name: (path / name).read_bytes(), every, size, classes)
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is neither a folder nor a zip file; download Fruits-360 again ({FRUITS360_URL})")
+    with zipfile.ZipFile(path) as archive:
+        return _read_fruits360(path, archive.namelist(), archive.read, every, size, classes)
+
+
+def _read_fruits360(path, names, read, every, size, classes):
+    """load_fruits360 on the file names below `path` and a function that reads one of them."""
+    folders = {"Training": {}, "Test": {}}
+    tops = set()
+    for name in names:
+        *top, split, class_name, file = ["", "", *name.split("/")]
+        if split in folders and not file.startswith("."):
+            images = folders[split].setdefault(class_name, [])  # a folder has an entry too, "Training/Kiwi/"
+            if file.endswith(".jpg"):
+                images.append(name)
+                tops.add("/".join(top[2:]) or ".")
+    for split, found in folders.items():
+        if not any(found.values()):
+            raise ValueError(f"{path} holds no {split}/<class>/*.jpg; give what holds Training and Test")
+    if len(tops) > 1:
+        raise ValueError(f"{path} holds more than one release: {', '.join(sorted(tops))}; unpack and give one")
+    classes = tuple(sorted(folders["Training"]) if classes is None else classes)
+    if not classes:
+        raise ValueError(f"classes is empty; use None for all, or name some of {', '.join(folders['Training'])}")
+    image_sets = []
+    for split, found in folders.items():
+        missing = [name for name in classes if not found.get(name)]
+        if missing:
+            raise ValueError(f"{path}: {split} has no images of {', '.join(missing)}; "
+                             f"it has {', '.join(sorted(name for name in found if found[name]))}")
+        chosen = [sorted(found[name], key=_numeric)[::every] for name in classes]
+        images = [_shrink(Image.fromarray(_read_image(read(name), f"{path}: {name}")), size)
+                  for names in chosen for name in names]
+        labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(names) for names in chosen])
+        image_sets.append(ImageSet(np.stack(images), labels, classes))
+    return tuple(image_sets)
+
+
+def _numeric(name):
+    """Sorting key that compares the digits in a name as numbers: 9_100.jpg before 10_100.jpg."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _read_image(content, name):
+    try:
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    except OSError as error:
+        raise ValueError(f"{name} is not a readable image ({error}); download it again") from error
+
+
+def _shrink(image, size):
+    """A Pillow image as uint8 (size, size, 3); the bilinear filter widens with the scale, so nothing aliases."""
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

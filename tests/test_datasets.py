@@ -1,0 +1,293 @@
+"""ImageSet, the embedded photographs and their crops, CIFAR-100 and Fruits-360."""
+import io
+import runpy
+import socket
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from PIL import Image
+
+from helpers import datasets, preprocessing
+from helpers.datasets import ImageSet
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("this test must not touch the network")
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return datasets.load_photos()
+
+
+# ImageSet
+
+def test_an_image_set_has_a_length_and_subsets_in_the_order_asked():
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    image_set = ImageSet(images, np.array([0, 1, 0, 1, 1]), ("a", "b"))
+    part = image_set.subset(np.array([4, 0]))
+    assert len(image_set) == 5 and len(part) == 2
+    assert part.images[:, 0, 0, 0].tolist() == [4, 0] and part.labels.tolist() == [1, 0]
+    assert part.class_names == ("a", "b")
+    assert image_set.subset(image_set.labels == 1).images[:, 0, 0, 0].tolist() == [1, 3, 4]
+
+
+@pytest.mark.parametrize("images, labels, names, message", [
+    (np.zeros((2, 4, 4, 3), np.float32), np.array([0, 0]), ("a",), "float32"),
+    (np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 0]), ("a",), r"\(2, 3, 4, 4\)"),
+    (np.zeros((2, 4, 4, 3), np.uint8), np.array([[0], [0]]), ("a",), r"\(2, 1\)"),
+    (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 0], np.uint8), ("a",), "labels are uint8"),
+    (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 0, 0]), ("a",), "2 images"),
+    (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("a",), "from 0 to 1"),
+    (np.zeros((2, 4, 4, 3), np.uint8), np.array([-1, 0]), ("a",), "from -1 to 0"),
+    (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("a", "a"), "repeat"),
+])
+def test_an_image_set_refuses_what_is_not_images_with_labels(images, labels, names, message):
+    with pytest.raises(ValueError, match=message):
+        ImageSet(images, labels, names)
+
+
+# Photographs and their crops
+
+def test_ten_colour_photographs_come_from_the_wheels_alone(no_network, photos):
+    loaded = datasets.load_photos()
+    assert len(loaded) == 10 and list(loaded) == sorted(loaded)
+    assert loaded["chelsea"].shape == (300, 451, 3) and loaded["retina"].shape == (1411, 1411, 3)
+    for name, photo in loaded.items():
+        assert photo.dtype == np.uint8 and photo.shape[2] == 3, name
+        assert np.ptp(photo.astype(int), axis=2).max() > 50, f"{name} is not in colour"
+
+
+def test_the_photographs_are_those_that_scikit_image_and_scikit_learn_name(photos):
+    import skimage.data
+    import sklearn.datasets
+    for name in ("astronaut", "chelsea", "coffee", "immunohistochemistry"):
+        assert np.array_equal(photos[name], getattr(skimage.data, name)()), name
+    assert np.array_equal(photos["motorcycle"], skimage.data.stereo_motorcycle()[0])
+    # Two JPEG decoders may round differently.
+    assert np.abs(photos["china"].astype(int) - sklearn.datasets.load_sample_image("china.jpg")).max() <= 2
+
+
+def test_a_missing_photograph_says_which_package_to_install_again(monkeypatch):
+    monkeypatch.setitem(datasets.PHOTOS, "unicorn", ("skimage", "data/unicorn.png"))
+    with pytest.raises(FileNotFoundError, match="unicorn.png.*scikit-image"):
+        datasets.load_photos()
+
+
+@given(st.integers(4, 300), st.integers(6, 300))
+def test_regions_cover_every_pixel_of_a_photograph_once(height, width):
+    tags = np.zeros((height, width), int)
+    for region in datasets.photo_regions(height, width):
+        tags[region.top:region.bottom, region.left:region.right] += 1
+    assert (tags == 1).all()
+
+
+def test_no_pixel_serves_two_splits(photos):
+    windows = datasets.photo_windows(photos, per_class=(300, 300, 300))
+    for label, (name, photo) in enumerate(photos.items()):
+        tags = {split: np.zeros(photo.shape[:2], bool) for split in datasets.SPLITS}
+        for window in windows:
+            if window.label == label:
+                assert window.y >= 0 and window.x >= 0
+                assert window.y + window.size <= photo.shape[0] and window.x + window.size <= photo.shape[1]
+                tags[window.split][window.y:window.y + window.size, window.x:window.x + window.size] = True
+        used = sum(tag.astype(int) for tag in tags.values())
+        assert used.max() == 1, name
+        assert all(tag.any() for tag in tags.values()), name
+
+
+def test_crops_are_real_windows_at_several_scales_and_none_is_flat_or_drawn_twice(photos):
+    windows = datasets.photo_windows(photos)
+    assert len(set(windows)) == len(windows) == 10 * (120 + 30 + 60)
+    for label, (name, photo) in enumerate(photos.items()):
+        own = [w for w in windows if w.label == label]
+        assert len({w.size for w in own}) >= 3, name
+        assert min(photo[w.y:w.y + w.size, w.x:w.x + w.size].mean(axis=2).std() for w in own) >= datasets.FLAT
+
+
+def test_a_window_of_32_pixels_is_the_photographs_own_pixels_and_larger_ones_are_its_averages(photos):
+    train, _, _ = datasets.load_photo_crops()
+    windows = [w for w in datasets.photo_windows(photos) if w.split == "train"]
+    arrays = list(photos.values())
+    same = 0
+    for crop, label, window in zip(train.images, train.labels, windows, strict=True):
+        cut = arrays[window.label][window.y:window.y + window.size, window.x:window.x + window.size]
+        assert label == window.label
+        assert np.allclose(crop.mean(axis=(0, 1)), cut.mean(axis=(0, 1)), atol=4)
+        if window.size == 32:
+            assert np.array_equal(crop, cut)
+            same += 1
+    assert same > 100
+
+
+def test_photo_crops_are_balanced_deterministic_and_need_no_network(no_network):
+    splits = datasets.load_photo_crops()
+    again = datasets.load_photo_crops()
+    for split, repeated, count in zip(splits, again, (120, 30, 60)):
+        assert split.images.shape == (10 * count, 32, 32, 3)
+        assert np.array_equal(split.images, repeated.images) and np.array_equal(split.labels, repeated.labels)
+        assert np.bincount(split.labels).tolist() == [count] * 10
+        assert split.labels[:10].tolist() == list(range(10)), "the classes take turns"
+        assert split.class_names == tuple(datasets.PHOTOS)
+
+
+def test_fewer_crops_are_the_first_of_more(photos):
+    few, many = (datasets.photo_windows(photos, (n, n, n)) for n in (5, 20))
+    for split in datasets.SPLITS:
+        first = [w for w in few if w.split == split]
+        assert first == [w for w in many if w.split == split][:len(first)]
+
+
+@pytest.mark.parametrize("per_class", [(0, 1, 1), (1, 1, 100_000)])
+def test_impossible_numbers_of_crops_are_refused(per_class):
+    with pytest.raises(ValueError, match="choose 1 to 1000"):
+        datasets.load_photo_crops(per_class)
+
+
+def test_a_photograph_too_small_for_a_crop_is_refused():
+    with pytest.raises(ValueError, match="100x100 pixels; it needs at least 128x192"):
+        datasets.photo_windows({"stamp": np.zeros((100, 100, 3), np.uint8)})
+
+
+# CIFAR-100
+
+@pytest.fixture(scope="module")
+def cifar100_arrays(tmp_path_factory, request):
+    """The real images and labels, as keras.datasets.cifar100.load_data() gives them."""
+    script = request.config.rootpath.parent / "shared" / "data" / "cifar100_npz.py"
+    if not script.is_file():
+        pytest.skip("the real CIFAR-100 is not beside this checkout (../shared/data)")
+    path = tmp_path_factory.mktemp("cifar100") / "cifar100.npz"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(script), str(path)])
+        runpy.run_path(str(script), run_name="__main__")
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays}
+
+
+def as_keras_gives_it(images, labels):
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return planes.transpose(0, 2, 3, 1), labels.reshape(-1, 1)
+
+
+def test_cifar100_through_keras_has_the_published_classes_and_statistics(cifar100_arrays, monkeypatch):
+    keras = pytest.importorskip("keras")
+    given_splits = [as_keras_gives_it(cifar100_arrays[f"x_{s}"], cifar100_arrays[f"y_{s}"]) for s in ("train", "test")]
+    assert not given_splits[0][0].flags.c_contiguous
+    monkeypatch.setattr(keras.datasets.cifar100, "load_data", lambda: tuple(given_splits))
+    train, test = datasets.load_cifar100()
+    assert (train.images.shape, test.images.shape) == ((50_000, 32, 32, 3), (10_000, 32, 32, 3))
+    assert train.images.flags.c_contiguous and test.images.flags.c_contiguous
+    assert np.bincount(train.labels).tolist() == [500] * 100 and np.bincount(test.labels).tolist() == [100] * 100
+    assert list(train.class_names) == cifar100_arrays["class_names"].tolist() == sorted(train.class_names)
+    statistics = preprocessing.channel_statistics(train.images)
+    # As published everywhere, in units of 255; .4866 is .48655 to five digits.
+    np.testing.assert_allclose(statistics.mean / 255, [0.5071, 0.4866, 0.4409], atol=6e-5)
+    np.testing.assert_allclose(statistics.std / 255, [0.2673, 0.2564, 0.2762], atol=6e-5)
+
+
+def test_cifar100_without_a_network_says_the_way_round(no_network, monkeypatch, tmp_path):
+    pytest.importorskip("keras")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(ConnectionError, match="cifar-100-python.tar.gz.*cifar-100-python-target_archive"):
+        datasets.load_cifar100()
+
+
+# Fruits-360
+
+def jpeg(colour, side=100):
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+FRAMES = [f"{i}_100.jpg" for i in range(10)] + [f"{i}_100.jpg" for i in range(10, 12)] + ["r_0_100.jpg"]
+
+
+def make_fruits(folder, top="fruits360"):
+    """Two classes of thirteen grey frames; a frame's level is 10 times its place in the documented order."""
+    for split in ("Training", "Test"):
+        for name in ("Lemon", "Apple Golden 1"):
+            (folder / top / split / name).mkdir(parents=True)
+            for place, frame in enumerate(FRAMES):
+                (folder / top / split / name / frame).write_bytes(jpeg((10 * place,) * 3))
+    return folder
+
+
+def zipped(folder):
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder).as_posix())
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("top", ["", "fruits360", "archive/fruits-360"])
+def test_fruits360_reads_one_in_four_of_each_class_in_order(tmp_path, packed, top):
+    folder = make_fruits(tmp_path / "fruits", top)
+    train, test = datasets.load_fruits360(zipped(folder) if packed else folder)
+    assert train.class_names == test.class_names == ("Apple Golden 1", "Lemon")
+    for image_set in (train, test):
+        assert image_set.images.shape == (8, 64, 64, 3) and image_set.labels.tolist() == [0] * 4 + [1] * 4
+        levels = image_set.images.mean(axis=(1, 2, 3)).round(-1).tolist()
+        assert levels == [0, 40, 80, 120] * 2, "frames 0, 4, 8 and r_0, not 0, 11, 3, 6 as their names sort"
+
+
+def test_fruits360_reads_the_classes_asked_in_the_order_asked(tmp_path):
+    folder = make_fruits(tmp_path)
+    train, _ = datasets.load_fruits360(folder, every=1, size=20, classes=["Lemon"])
+    assert train.class_names == ("Lemon",) and train.images.shape == (13, 20, 20, 3)
+    train, _ = datasets.load_fruits360(folder, every=13, classes=["Lemon", "Apple Golden 1"])
+    assert train.class_names == ("Lemon", "Apple Golden 1") and train.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_fruits360_names_what_is_wrong(tmp_path, packed):
+    place = zipped if packed else (lambda folder: folder)
+    folder = make_fruits(tmp_path / "fruits")
+    with pytest.raises(ValueError, match="no images of Apple Golden; it has Apple Golden 1, Lemon"):
+        datasets.load_fruits360(place(folder), classes=["Apple Golden", "Lemon"])
+    with pytest.raises(ValueError, match="classes is empty"):
+        datasets.load_fruits360(place(folder), classes=[])
+    (folder / "fruits360" / "Training" / "Kiwi").mkdir()
+    with pytest.raises(ValueError, match="Training has no images of Kiwi"):
+        datasets.load_fruits360(place(folder))
+    broken = folder / "fruits360" / "Training" / "Lemon" / "4_100.jpg"
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(ValueError, match="Training/Lemon/4_100.jpg is not a readable image"):
+        datasets.load_fruits360(place(folder), classes=["Lemon"])
+    make_fruits(folder, "second")
+    with pytest.raises(ValueError, match="more than one release: fruits360, second"):
+        datasets.load_fruits360(place(folder))
+
+
+def test_fruits360_wants_a_release_at_the_path(tmp_path):
+    with pytest.raises(FileNotFoundError, match="download Fruits-360"):
+        datasets.load_fruits360(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no Training"):
+        datasets.load_fruits360(tmp_path)
+    (tmp_path / "fruits.zip").write_bytes(b"<html>sign in</html>")
+    with pytest.raises(ValueError, match="neither a folder nor a zip"):
+        datasets.load_fruits360(tmp_path / "fruits.zip")
+    with pytest.raises(ValueError, match="every is 0"):
+        datasets.load_fruits360(tmp_path, every=0)
+
+
+def test_the_real_fruits360(shared_data):
+    train, test = datasets.load_fruits360(shared_data / "fruits360.zip")
+    assert len(train.class_names) == 15
+    assert train.class_names[:3] == ("Apple Golden 1", "Apple Golden 2", "Apple Golden 3")
+    # 492 images give 123, 490 also 123 (0, 4, ... 488), 481 give 121, and so on.
+    assert np.bincount(train.labels).tolist() == [123, 123, 121] + [123] * 6 + [117, 123, 120, 123, 123, 123]
+    assert np.bincount(test.labels).tolist() == [41, 41, 41, 41, 41, 42, 41, 42, 42, 39, 41, 40, 41, 41, 41]
+    assert train.images.shape[1:] == (64, 64, 3)
+    assert train.images[:, 0, 0].mean() > 250, "the fruits lie on white"
+    assert sum(map(len, datasets.load_fruits360(shared_data / "fruits360.zip", every=1, size=16))) == 9775
