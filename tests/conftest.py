@@ -3,6 +3,8 @@ import pathlib
 
 import pytest
 
+import helpers  # noqa: F401  sets Caffe's log level before any test module imports caffe
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 

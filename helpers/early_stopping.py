@@ -1,0 +1,25 @@
+"""The report's stopping rule: stop when the validation loss has not improved by more than epsilon for more than patience epochs."""
+from dataclasses import dataclass
+
+
+@dataclass
+class EarlyStopping:
+    """Watch the mean validation loss of each epoch.
+
+    patience: epochs without improvement that are borne; the next one stops the training.
+    epsilon: an epoch improves when its loss is below the best so far by more than this (same unit as the loss, nats).
+    best, best_epoch: the lowest loss that counted as an improvement, and its epoch (0 before the first).
+    """
+    patience: int
+    epsilon: float
+    best: float = float("inf")
+    best_epoch: int = 0
+    waited: int = 0
+
+    def update(self, epoch, validation_loss):
+        """Take in one epoch's loss; True when training should stop. NaN never improves."""
+        if validation_loss < self.best - self.epsilon:
+            self.best, self.best_epoch, self.waited = validation_loss, epoch, 0
+        else:
+            self.waited += 1
+        return self.waited > self.patience

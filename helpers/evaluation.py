@@ -1,0 +1,40 @@
+"""What a trained net says: probabilities, accuracy, confusion, and our measurements beside the report's numbers."""
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix
+
+from helpers.examples import forward, score_blob
+
+
+def probabilities(net, examples, batch_size=128):
+    """Class probabilities (N, classes), float64: the softmax of the scores that the loss layer reads."""
+    blob = score_blob(net)
+    scores = np.concatenate([batch[blob] for batch in forward(net, examples, [blob], batch_size)]).astype(np.float64)
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def accuracy(probabilities, labels):
+    """Share of rows whose largest probability is at the label, in [0, 1]."""
+    return float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def confusion(probabilities, labels):
+    """Counts (classes, classes): row = true class, column = predicted class."""
+    return confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(probabilities.shape[1]))
+
+
+def most_confident_errors(probabilities, labels, count=8):
+    """Indices of the wrong predictions with the highest probability, most confident first."""
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:count]
+
+
+def beside_report(runs):
+    """A table of trainings: {title: (Recipe of the report, Run)} -> epochs and test accuracy, reported and measured."""
+    return pd.DataFrame([{
+        "training": title,
+        "epochs, reported": recipe.reported_epochs, "epochs, measured": run.result["epochs"],
+        "test accuracy, reported": recipe.reported_test_accuracy, "test accuracy, measured": run.result["test_accuracy"],
+    } for title, (recipe, run) in runs.items()]).set_index("training")

@@ -1,0 +1,218 @@
+"""Every net of the course, generated with caffe.NetSpec and returned as a prototxt message (NetParameter).
+
+`str(net)` is the prototxt. The CFN follows train_val_cfn_jps.prototxt of MehdiNoroozi/JigsawPuzzleSolver
+(Noroozi & Favaro, ECCV 2016, arXiv 1603.09246), AlexNet follows BVLC/caffe models/bvlc_alexnet.
+"""
+import os
+import pathlib
+import tempfile
+
+import caffe
+from caffe import layers as L
+from caffe import params as P
+from caffe.proto import caffe_pb2
+
+TILES = 9
+CONVOLUTIONS = ("conv1_s1", "conv2_s1", "conv3_s1", "conv4_s1", "conv5_s1")
+
+# num_output, kernel, stride, pad, group, initial bias: layer by layer as in the authors' prototxt
+_TRUNK = {
+    "conv1": (96, 11, 2, 0, 1, 0.0),
+    "conv2": (256, 5, 1, 2, 2, 1.0),
+    "conv3": (384, 3, 1, 1, 1, 0.0),
+    "conv4": (384, 3, 1, 1, 2, 1.0),
+    "conv5": (256, 3, 1, 1, 2, 1.0),
+}
+
+
+def _params(weight, frozen=False):
+    """lr_mult 1/2 and decay_mult 1/0 for weights/bias as in both prototxts; 0 freezes. `weight` names shared blobs."""
+    names = [f"{weight}_w", f"{weight}_b"] if weight else [None, None]
+    multipliers = [(0, 0), (0, 0)] if frozen else [(1, 1), (2, 0)]
+    return [dict(lr_mult=lr, decay_mult=decay, **({"name": name} if name else {}))
+            for name, (lr, decay) in zip(names, multipliers)]
+
+
+def _filler(fillers, std, bias):
+    """The authors' gaussian weights and constant biases, or He's (Caffe's msra) with biases 0."""
+    if fillers == "authors":
+        return dict(weight_filler=dict(type="gaussian", std=std), bias_filler=dict(type="constant", value=bias))
+    if fillers == "he":
+        return dict(weight_filler=dict(type="msra"), bias_filler=dict(type="constant", value=0.0))
+    raise ValueError(f"fillers is {fillers!r}; choose 'authors' or 'he'")
+
+
+def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=False, batch_norm=False, width=1.0):
+    """Add conv1-pool5 after `bottom` (N, 3, t, t); layer names end in `suffix`. Returns the top pool5.
+
+    width multiplies every layer's number of filters; 0.25 trains in a minute what 1.0 trains in ten.
+    """
+    for name, (outputs, kernel, stride, pad, group, bias) in _TRUNK.items():
+        number = name[-1]
+        top = spec[name + suffix] = L.Convolution(
+            bottom, num_output=round(outputs * width), kernel_size=kernel, stride=stride, pad=pad, group=group,
+            param=_params(name if share else None, frozen), **_filler(fillers, 0.01, bias))
+        if batch_norm:
+            top = spec[f"bn{number}{suffix}"] = L.BatchNorm(
+                top, in_place=True, moving_average_fraction=0.95, param=[dict(lr_mult=0, decay_mult=0)] * 3)
+            top = spec[f"scale{number}{suffix}"] = L.Scale(
+                top, in_place=True, bias_term=True, param=[dict(lr_mult=1, decay_mult=0)] * 2)
+        bottom = spec[f"relu{number}{suffix}"] = L.ReLU(top, in_place=True)
+        if number in "125":
+            bottom = spec[f"pool{number}{suffix}"] = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=2)
+        if number in "12":
+            bottom = spec[f"norm{number}{suffix}"] = L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
+    return bottom
+
+
+def _fully_connected(spec, name, bottom, outputs, filler, dropout=True, share=None):
+    """Add an inner product with ReLU and dropout 0.5; returns its top. fc6_s1 gives relu6_s1 and drop6_s1."""
+    top = spec[name] = L.InnerProduct(bottom, num_output=outputs, param=_params(share), **filler)
+    top = spec[name.replace("fc", "relu")] = L.ReLU(top, in_place=True)
+    if dropout:
+        top = spec[name.replace("fc", "drop")] = L.Dropout(top, in_place=True, dropout_ratio=0.5)
+    return top
+
+
+def _loss(spec, scores):
+    spec.loss = L.SoftmaxWithLoss(scores, spec.label)
+    spec.accuracy = L.Accuracy(scores, spec.label)
+
+
+def _classifier(spec, bottom, classes):
+    """The report's new layer: fc6 with `classes` outputs and Glorot-uniform weights (Caffe's xavier, averaged)."""
+    spec.fc6 = L.InnerProduct(
+        bottom, num_output=classes, param=_params(None),
+        weight_filler=dict(type="xavier", variance_norm=P.Filler.AVERAGE), bias_filler=dict(type="constant", value=0.0))
+    _loss(spec, spec.fc6)
+
+
+def _inputs(data, batch_size):
+    """A NetSpec with the blobs data (batch_size, *data) and label (batch_size,)."""
+    spec = caffe.NetSpec()
+    spec.data = L.Input(shape=dict(dim=[batch_size, *data]))
+    spec.label = L.Input(shape=dict(dim=[batch_size]))
+    return spec
+
+
+def _message(spec, name):
+    net = spec.to_proto()
+    net.name = name
+    return net
+
+
+def branch(classes, trains="all", batch_size=128, fillers="authors", width=1.0):
+    """One branch of the CFN with a new `classes`-way fc6 (Figure 3 of the report).
+
+    Blobs data (N, 3, 64, 64) and label (N,), both float32; N starts at `batch_size`.
+    trains: "all", or "fc6" to freeze the convolutions (lr_mult 0 on weights and biases).
+    fillers: the convolutions' initial weights, "authors" (gaussian 0.01) or "he" (msra, biases 0).
+    width: share of each convolution's filters that is kept; a multiple of 1/16.
+    """
+    if trains not in ("all", "fc6"):
+        raise ValueError(f"trains is {trains!r}; choose 'all' or 'fc6'")
+    spec = _inputs((3, 64, 64), batch_size)
+    pool5 = _convolutions(spec, spec.data, "_s1", fillers, frozen=trains == "fc6", width=width)
+    _classifier(spec, pool5, classes)
+    return _message(spec, f"CFN branch, {classes} classes")
+
+
+def head(classes, features=(256, 3, 3), batch_size=128):
+    """fc6 alone, on cached features: blobs data (N, *features) and label (N,)."""
+    spec = _inputs(features, batch_size)
+    _classifier(spec, spec.data, classes)
+    return _message(spec, f"fc6 on cached features, {classes} classes")
+
+
+def _puzzle_classifier(spec, concat, permutations, fc7, fillers="authors", dropout=True):
+    """fc7 and fc8 on the nine tiles' fc6 activations, concatenated: which permutation was it?"""
+    top = _fully_connected(spec, "fc7", concat, fc7, _filler(fillers, 0.005, 1.0), dropout)
+    spec.fc8 = L.InnerProduct(top, num_output=permutations, param=_params(None), **_filler(fillers, 0.01, 0.0))
+    _loss(spec, spec.fc8)
+
+
+def cfn(permutations, tile=64, batch_size=256, fc6=1024, fc7=4096):
+    """The Context-Free Network: nine siamese branches that share their weights by `param` name (Figure 1).
+
+    Blobs data (N, 27, tile, tile): nine RGB tiles on the channel axis, and label (N,): the permutation's index.
+    Defaults are the authors' jigsaw prototxt; tile=75, fc6=512 is their recognition net.
+    """
+    spec = _inputs((3 * TILES, tile, tile), batch_size)
+    tops = []
+    for index, bottom in enumerate(L.Slice(spec.data, axis=1, ntop=TILES), start=1):
+        spec[f"tile_s{index}"] = bottom
+        pool5 = _convolutions(spec, bottom, f"_s{index}", share=True)
+        tops.append(_fully_connected(spec, f"fc6_s{index}", pool5, fc6, _filler("authors", 0.005, 1.0), share="fc6s"))
+    spec.concat = L.Concat(*tops, axis=1)
+    _puzzle_classifier(spec, spec.concat, permutations, fc7)
+    return _message(spec, f"CFN, {permutations} permutations")
+
+
+def stacked_cfn(permutations, tile=64, batch_size=256, fc6=1024, fc7=4096, fillers="authors", batch_norm=False,
+                dropout=True, width=1.0):
+    """The same function as `cfn` from one trunk: the nine tiles are stacked on the batch axis, (N, 27, t, t) -> (9N, 3, t, t).
+
+    Layer names are those of `branch`, so its convolutions transplant by name.
+    batch_norm puts BatchNorm and Scale after each convolution while training; weights.fold_batch_norm removes them.
+    """
+    spec = _inputs((3 * TILES, tile, tile), batch_size)
+    spec.tiles = L.Reshape(spec.data, shape=dict(dim=[-1, 3, tile, tile]))
+    pool5 = _convolutions(spec, spec.tiles, "_s1", fillers, batch_norm=batch_norm, width=width)
+    top = _fully_connected(spec, "fc6_s1", pool5, fc6, _filler(fillers, 0.005, 1.0), dropout)
+    spec.concat = L.Reshape(top, shape=dict(dim=[-1, TILES * fc6]))
+    _puzzle_classifier(spec, spec.concat, permutations, fc7, fillers, dropout)
+    return _message(spec, f"CFN with stacked tiles, {permutations} permutations")
+
+
+def alexnet(classes=1000, batch_size=128):
+    """BVLC AlexNet (models/bvlc_alexnet/train_val.prototxt): blobs data (N, 3, 227, 227) and label (N,)."""
+    spec = _inputs((3, 227, 227), batch_size)
+    bottom = spec.data
+    for name, (outputs, kernel, _, pad, group, _) in _TRUNK.items():
+        number = name[-1]
+        top = spec[name] = L.Convolution(
+            bottom, num_output=outputs, kernel_size=kernel, stride=4 if number == "1" else 1, pad=pad, group=group,
+            param=_params(None), **_filler("authors", 0.01, 0.0 if number in "13" else 0.1))
+        bottom = spec[f"relu{number}"] = L.ReLU(top, in_place=True)
+        if number in "12":
+            bottom = spec[f"norm{number}"] = L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
+        if number in "125":
+            bottom = spec[f"pool{number}"] = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=2)
+    for name in ("fc6", "fc7"):
+        bottom = _fully_connected(spec, name, bottom, 4096, _filler("authors", 0.005, 0.1))
+    spec.fc8 = L.InnerProduct(bottom, num_output=classes, param=_params(None), **_filler("authors", 0.01, 0.0))
+    _loss(spec, spec.fc8)
+    return _message(spec, f"AlexNet, {classes} classes")
+
+
+def instantiate(net, phase=caffe.TEST, path=None):
+    """A caffe.Net from a prototxt message, through the file `path` (a temporary one by default)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(path or os.path.join(folder, "net.prototxt"))
+        path.write_text(str(net))
+        return caffe.Net(str(path), phase)
+
+
+def parameter_counts(net):
+    """Learnable numbers per layer, {layer name: int}, weights shared between layers counted once.
+
+    Caffe itself infers the shapes, from a copy of `net` with batch size 1 and constant fillers (gaussian ones are slow).
+    """
+    small = caffe_pb2.NetParameter()
+    small.CopyFrom(net)
+    owners, seen = {}, set()
+    for layer in small.layer:
+        for filled in (layer.convolution_param, layer.inner_product_param):
+            filled.ClearField("weight_filler")
+        for shape in layer.input_param.shape:
+            shape.dim[0] = 1
+        names = [param.name for param in layer.param if param.name]
+        owners[layer.name] = not seen.intersection(names)
+        seen.update(names)
+    params = instantiate(small).params
+    return {name: sum(blob.count for blob in blobs) for name, blobs in params.items() if owners[name]}
+
+
+def blob_shapes(net):
+    """{blob name: shape tuple} of a prototxt message, as Caffe infers them at its own batch size."""
+    return {name: tuple(blob.data.shape) for name, blob in instantiate(net).blobs.items()}

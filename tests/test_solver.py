@@ -1,0 +1,203 @@
+"""The solver loop: what is trained, what is recorded, how it stops, resumes and refuses."""
+import dataclasses
+import json
+
+import caffe
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import evaluation, features, nets, recipes, solver, weights
+from helpers.examples import Examples, feed
+
+CLASSES = 3
+RECIPE = dataclasses.replace(recipes.CIFAR100_LAST_LAYER, name="test", max_epochs=3, batch_size=8, base_lr=0.002)
+HEAD = nets.head(CLASSES, (4, 3, 3))
+
+
+def blobs_examples(count, seed=0):
+    """Three Gaussian classes of features (4, 3, 3), easy to tell apart."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(CLASSES, size=count)
+    return Examples((rng.standard_normal((count, 4, 3, 3)) + labels[:, None, None, None]).astype(np.float32), labels)
+
+
+TRAINING, VALIDATION, TEST = blobs_examples(21, 1), blobs_examples(9, 2), blobs_examples(10, 3)
+
+
+def fit(folder, recipe=RECIPE, **kwargs):
+    return solver.fit(HEAD, recipe, TRAINING, VALIDATION, folder, progress=False, **kwargs)
+
+
+def test_a_run_folder_holds_the_whole_training(tmp_path):
+    run = fit(tmp_path / "run", test=TEST)
+    assert list(run.history["epoch"]) == [1, 2, 3]
+    assert list(run.iterations["iteration"]) == list(range(9))  # 21 examples in batches of 8: 8, 8, 5
+    np.testing.assert_allclose(run.iterations["learning_rate"], RECIPE.base_lr * RECIPE.gamma ** np.arange(9), rtol=1e-12)
+    for epoch, rows in run.iterations.groupby("epoch"):
+        expected = np.average(rows["loss"], weights=[8, 8, 5])
+        assert run.history["training_loss"][epoch - 1] == pytest.approx(expected)
+    assert run.result["status"] == "all epochs"
+    assert run.result["best_epoch"] == run.history["validation_loss"].idxmin() + 1
+
+    net = nets.instantiate(HEAD)
+    weights.transplant(run.weights(), net, ["fc6"])
+    probabilities = evaluation.probabilities(net, TEST)
+    assert evaluation.accuracy(probabilities, TEST.labels) == pytest.approx(run.result["test_accuracy"])
+    assert -np.log(probabilities[np.arange(10), TEST.labels]).mean() == pytest.approx(run.result["test_loss"], rel=1e-5)
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "best.caffemodel", "history.csv", "iterations.csv", "result.json", "settings.json", "snapshot_0003",
+        "solver.prototxt", "train.prototxt"]
+
+
+def test_the_last_smaller_batch_is_trained_on(tmp_path):
+    """The loop by hand, in plain pycaffe, gives the same weights."""
+    run = fit(tmp_path / "run", dataclasses.replace(RECIPE, max_epochs=1))
+    by_hand = caffe.get_solver(str(run.folder / "solver.prototxt"))
+    order = np.random.default_rng([0, 1]).permutation(21)
+    for start in (0, 8, 16):
+        feed(by_hand.net, *TRAINING.batch(order[start:start + 8]))
+        by_hand.step(1)
+    np.testing.assert_array_equal(run.weights()["fc6"][0], by_hand.net.params["fc6"][0].data)
+
+
+@pytest.mark.parametrize("policy", [dict(lr_policy="exp", gamma=0.5), dict(lr_policy="step", gamma=0.2, stepsize_epochs=2)])
+def test_learning_rates_follow_caffe(policy, tmp_path):
+    """Adam's first steps on a constant gradient move a weight by the learning rate itself, so Caffe shows its own."""
+    recipe = dataclasses.replace(RECIPE, weight_decay=0.0, base_lr=0.1, momentum=0.0, momentum2=1e-12, **policy)
+    (tmp_path / "net.prototxt").write_text("""
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 } } }
+        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 1 bias_term: false } }
+        layer { name: "loss" type: "Reduction" bottom: "fc" top: "loss" loss_weight: 1 }""")
+    (tmp_path / "solver.prototxt").write_text(str(solver.solver_parameter(recipe, tmp_path / "net.prototxt", per_epoch=3)))
+    steps = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+    steps.net.blobs["data"].data[...] = 1
+    moved = []
+    for _ in range(14):
+        before = float(steps.net.params["fc"][0].data[0, 0])
+        steps.step(1)
+        moved.append(before - float(steps.net.params["fc"][0].data[0, 0]))
+    np.testing.assert_allclose(moved, solver.learning_rates(recipe, np.arange(14), 3), rtol=1e-3, atol=1e-6)
+
+
+def test_reported_decay_per_epoch():
+    """0.9995 per iteration is about 0.85 per CIFAR-100 epoch of 333 batches (42,500 / 128)."""
+    rates = solver.learning_rates(recipes.CIFAR100_LAST_LAYER, np.array([0, 333]), 333)
+    assert rates[1] / rates[0] == pytest.approx(0.85, abs=0.005)
+
+
+def test_stops_early_and_keeps_the_best_epoch(tmp_path):
+    """A learning rate that overshoots: the loss rises, patience 1 runs out, the best weights are those of the best epoch."""
+    recipe = dataclasses.replace(RECIPE, base_lr=3.0, gamma=1.0, patience=1, max_epochs=40)
+    run = fit(tmp_path / "run", recipe)
+    assert run.result["status"] == "stopped early"
+    assert len(run.history) < 40
+    best = run.history["validation_loss"].idxmin()
+    net = nets.instantiate(HEAD)
+    weights.transplant(run.weights(), net, ["fc6"])
+    assert solver.score(net, VALIDATION)[0] == pytest.approx(run.history["validation_loss"][best], rel=1e-6)
+
+
+def test_a_finished_run_is_loaded_not_repeated(tmp_path):
+    first = fit(tmp_path / "run")
+    made = (tmp_path / "run" / "result.json").stat().st_mtime_ns
+    pd.testing.assert_frame_equal(fit(tmp_path / "run").history, first.history)
+    assert (tmp_path / "run" / "result.json").stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize("change", ["recipe", "seed", "data", "initial"])
+def test_other_settings_move_the_run_aside(tmp_path, change, capsys):
+    first = fit(tmp_path / "run")
+    before = first.weights()["fc6"][0]
+    arguments = {"recipe": dict(recipe=dataclasses.replace(RECIPE, base_lr=0.004)), "seed": dict(seed=1), "data": {},
+                 "initial": dict(initial=first.weights(), layers=["fc6"])}[change]
+    if change == "data":
+        second = solver.fit(HEAD, RECIPE, blobs_examples(21, 7), VALIDATION, tmp_path / "run", progress=False)
+    else:
+        second = fit(tmp_path / "run", **arguments)
+    assert not np.array_equal(second.weights()["fc6"][0], before)
+    aside = solver.load(tmp_path / "run.1")
+    assert np.array_equal(aside.weights()["fc6"][0], before)
+    assert aside.history.equals(first.history)
+    assert "run.1" in capsys.readouterr().out
+
+
+def test_an_interrupt_leaves_the_finished_epochs_and_the_next_call_goes_on(tmp_path, monkeypatch, capsys):
+    whole = fit(tmp_path / "whole")
+    score = solver.score
+    calls = []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 2:  # in the middle of the second epoch
+            raise KeyboardInterrupt
+        return score(*arguments)
+
+    monkeypatch.setattr(solver, "score", interrupted)
+    halted = fit(tmp_path / "run")
+    assert halted.result["status"] == "interrupted"
+    assert len(halted.history) == 1
+    assert "Run this cell again" in capsys.readouterr().out
+    monkeypatch.setattr(solver, "score", score)
+    resumed = fit(tmp_path / "run")
+    np.testing.assert_array_equal(resumed.weights()["fc6"][0], whole.weights()["fc6"][0])
+    timeless = [column for column in solver.EPOCH_COLUMNS if column != "seconds"]
+    pd.testing.assert_frame_equal(resumed.history[timeless], whole.history[timeless])
+    pd.testing.assert_frame_equal(resumed.iterations, whole.iterations)
+
+
+@pytest.mark.parametrize("examples, message", [
+    (Examples(np.zeros((4, 4, 3, 2), np.float32), np.zeros(4, int)), "data blob takes"),
+    (Examples(np.zeros((4, 4, 3, 3), np.float32), np.array([0, 1, 2, 3])), "labels run from 0 to 3"),
+    (Examples(np.zeros((4, 4, 3, 3), np.float32), np.array([0, -1, 2, 1])), "labels run from -1"),
+    (Examples(np.full((4, 4, 3, 3), np.nan, np.float32), np.zeros(4, int)), "NaN"),
+])
+def test_bad_examples_are_refused_before_caffe(tmp_path, examples, message):
+    with pytest.raises(ValueError, match=message):
+        solver.fit(HEAD, RECIPE, examples, VALIDATION, tmp_path / "run", progress=False)
+
+
+def test_a_diverging_loss_is_named_and_the_saved_epochs_stay(tmp_path):
+    recipe = dataclasses.replace(RECIPE, base_lr=1e37, gamma=1.0, weight_decay=1e3)
+    with pytest.raises(FloatingPointError, match="lower base_lr"):
+        fit(tmp_path / "run", recipe)
+
+
+def test_cached_features_train_the_same_fc6_as_the_frozen_branch(tmp_path):
+    """N iterations on the trunk's cached pool5 and N iterations of the frozen full net: the same fc6."""
+    rng = np.random.default_rng(0)
+    images = Examples(rng.standard_normal((20, 3, 64, 64)).astype(np.float32), rng.integers(CLASSES, size=20))
+    caffe.set_random_seed(2)
+    trunk = nets.instantiate(nets.branch(CLASSES, fillers="he", width=0.25))
+    start = weights.of(trunk)
+    pooled = features.cached(tmp_path, trunk, images)
+    assert pooled.inputs.shape == (20, 64, 3, 3)
+    assert features.cached(tmp_path, trunk, images).inputs.tobytes() == pooled.inputs.tobytes()
+
+    recipe = dataclasses.replace(RECIPE, max_epochs=2)
+    full = solver.fit(nets.branch(CLASSES, "fc6", width=0.25), recipe, images, images, tmp_path / "full", initial=start,
+                      layers=list(start), progress=False)
+    short = solver.fit(nets.head(CLASSES, (64, 3, 3)), recipe, pooled, pooled, tmp_path / "head", initial=start,
+                       layers=["fc6"], progress=False)
+    for mine, theirs in zip(short.weights()["fc6"], full.weights()["fc6"]):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+    for name in nets.CONVOLUTIONS:  # frozen: not one bit moved
+        np.testing.assert_array_equal(full.weights()[name][0], start[name][0])
+
+
+def test_result_records_where_it_was_made(tmp_path):
+    run = fit(tmp_path / "run")
+    assert {"commit", "date", "machine", "device", "caffe"} <= set(run.result["made"])
+    assert json.loads((run.folder / "settings.json").read_text())["recipe"]["base_lr"] == RECIPE.base_lr
+
+
+def test_caffe_on_the_command_line_reads_the_run(tmp_path):
+    """The prototxts and the caffemodel are Caffe's own formats: a plain Net loads them."""
+    run = fit(tmp_path / "run")
+    net = caffe.Net(str(run.folder / "train.prototxt"), caffe.TEST, weights=str(run.best))
+    np.testing.assert_array_equal(net.params["fc6"][0].data, run.weights()["fc6"][0])
+
+
+def test_load_says_what_to_do_where_there_is_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run the notebook"):
+        solver.load(tmp_path)
