@@ -17,9 +17,9 @@ from helpers import recipes
 PHOTOS = {
     "astronaut": ("skimage", "data/astronaut.png"), "chelsea": ("skimage", "data/chelsea.png"),
     "china": ("sklearn", "datasets/images/china.jpg"), "coffee": ("skimage", "data/coffee.png"),
-    "flower": ("sklearn", "datasets/images/flower.jpg"), "hubble_deep_field": ("skimage", "data/hubble_deep_field.jpg"),
-    "immunohistochemistry": ("skimage", "data/ihc.png"), "motorcycle": ("skimage", "data/motorcycle_left.png"),
-    "retina": ("skimage", "data/retina.jpg"), "rocket": ("skimage", "data/rocket.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"), "hubble": ("skimage", "data/hubble_deep_field.jpg"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"), "retina": ("skimage", "data/retina.jpg"),
+    "rocket": ("skimage", "data/rocket.jpg"), "tissue": ("skimage", "data/ihc.png"),
 }
 
 SPLITS = ("train", "validation", "test")

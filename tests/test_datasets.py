@@ -68,8 +68,9 @@ def test_ten_colour_photographs_come_from_the_wheels_alone(no_network, photos):
 def test_the_photographs_are_those_that_scikit_image_and_scikit_learn_name(photos):
     import skimage.data
     import sklearn.datasets
-    for name in ("astronaut", "chelsea", "coffee", "immunohistochemistry"):
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
         assert np.array_equal(photos[name], getattr(skimage.data, name)()), name
+    assert np.array_equal(photos["tissue"], skimage.data.immunohistochemistry())
     assert np.array_equal(photos["motorcycle"], skimage.data.stereo_motorcycle()[0])
     # Two JPEG decoders may round differently.
     assert np.abs(photos["china"].astype(int) - sklearn.datasets.load_sample_image("china.jpg")).max() <= 2
