@@ -126,22 +126,29 @@ def normalise_tiles(tiles):
     return np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
 
 
-def puzzle_batch(photos, permutations, batch_size, rng, cell=CELL, tile=TILE):
-    """A batch for the CFN: for each puzzle a random photograph, nine fresh tiles, a random permutation; normalised.
+def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE):
+    """Puzzles to train on: for each a random photograph, nine fresh tiles and a random permutation.
 
-    photos: a sequence of uint8 (height, width, 3) RGB arrays. permutations: (count, 9).
-    Returns data float32 (batch_size, 27, tile, tile) and labels float32 (batch_size,), the row of the permutation:
-    channels 3 i to 3 i + 2 of the data are the RGB channels of the tile at position i.
+    photos: a sequence of uint8 (height, width, 3) RGB arrays. permutations: (m, 9).
+    Returns uint8 (count, 9, tile, tile, 3), tiles in shuffled order, and int64 (count,): the row of the permutation.
     Raises ValueError as cut_tiles and shuffle_tiles do.
     """
     rng = np.random.default_rng(rng)
-    labels = rng.integers(len(permutations), size=batch_size)
-    chosen = rng.integers(len(photos), size=batch_size)
-    data = np.empty((batch_size, GRID * GRID, 3, tile, tile), dtype=np.float32)
-    for puzzle, photo, label in zip(data, chosen, labels):
-        tiles = shuffle_tiles(cut_tiles(photos[photo], cell, tile, rng), permutations[label])
-        puzzle[:] = normalise_tiles(tiles).transpose(0, 3, 1, 2)
-    return data.reshape(batch_size, -1, tile, tile), labels.astype(np.float32)
+    labels = rng.integers(len(permutations), size=count)
+    chosen = rng.integers(len(photos), size=count)
+    tiles = np.empty((count, GRID * GRID, tile, tile, 3), dtype=np.uint8)
+    for puzzle, photo, label in zip(tiles, chosen, labels):
+        puzzle[...] = shuffle_tiles(cut_tiles(photos[photo], cell, tile, rng), permutations[label])
+    return tiles, labels
+
+
+def to_caffe(puzzles):
+    """A batch for the CFN's data blob: uint8 (N, 9, tile, tile, 3) -> float32 (N, 27, tile, tile), tiles normalised.
+
+    Channels 3 i to 3 i + 2 are the RGB channels of the tile at position i.
+    """
+    count, _, tile = puzzles.shape[:3]
+    return normalise_tiles(puzzles).transpose(0, 1, 4, 2, 3).reshape(count, -1, tile, tile)
 
 
 def assemble(tiles, gap=4):

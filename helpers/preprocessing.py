@@ -46,6 +46,13 @@ def resize(images, size=recipes.IMAGE_SIZE):
     return resized
 
 
+def resize_short_side(photo, size):
+    """A photograph uint8 (H, W, 3) with its shorter side resized to `size` pixels, the other in proportion (bilinear)."""
+    height, width = photo.shape[:2]
+    scale = size / min(height, width)
+    return np.asarray(Image.fromarray(photo).resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR))
+
+
 def channel_statistics(images):
     """Statistics over all pixels of uint8 (N, H, W, 3) images, the training set's; the test set is given the same ones.
 

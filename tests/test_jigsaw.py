@@ -197,12 +197,14 @@ def test_a_batch_holds_each_puzzle_under_its_label(hundred):
     cell = 8
     patterns = np.random.default_rng(0).integers(0, 256, (9, cell, cell, 3), dtype=np.uint8)
     photo = jigsaw.assemble(patterns, gap=0)
-    data, labels = jigsaw.puzzle_batch([photo], hundred, batch_size=20, rng=3, cell=cell, tile=cell)
-    assert data.shape == (20, 27, cell, cell) and data.dtype == np.float32 and data.flags.c_contiguous
-    assert labels.shape == (20,) and labels.dtype == np.float32
+    puzzles, labels = jigsaw.puzzles([photo], hundred, count=20, rng=3, cell=cell, tile=cell)
+    assert puzzles.shape == (20, 9, cell, cell, 3) and puzzles.dtype == np.uint8
+    data = jigsaw.to_caffe(puzzles)
+    assert data.shape == (20, 27, cell, cell) and data.dtype == np.float32
+    assert labels.shape == (20,) and labels.dtype == np.int64
     assert len(set(labels)) > 10
     expected = jigsaw.normalise_tiles(patterns)
-    for puzzle, label in zip(data.reshape(20, 9, 3, cell, cell), labels.astype(int)):
+    for puzzle, label in zip(data.reshape(20, 9, 3, cell, cell), labels):
         for position, source in enumerate(hundred[label] - 1):
             np.testing.assert_array_equal(puzzle[position], expected[source].transpose(2, 0, 1))
 
@@ -211,7 +213,7 @@ def test_a_batch_is_decided_by_its_generator(hundred):
     photos = [random_photo(40, 50, seed) for seed in range(3)]
 
     def batch(generator):
-        return jigsaw.puzzle_batch(photos, hundred, 4, generator, cell=12, tile=10)
+        return jigsaw.puzzles(photos, hundred, 4, generator, cell=12, tile=10)
 
     generator = np.random.default_rng(5)
     first, second, again = batch(generator), batch(generator), batch(np.random.default_rng(5))

@@ -177,3 +177,10 @@ def test_a_split_that_leaves_nothing_is_refused():
             split_validation(image_set, fraction)
     with pytest.raises(ValueError, match="kiwi: one image"):
         split_validation(image_set, 0.5, stratified=True)
+
+
+def test_resize_short_side_keeps_the_proportions():
+    photo = np.random.default_rng(0).integers(0, 256, (300, 451, 3), dtype=np.uint8)
+    assert preprocessing.resize_short_side(photo, 200).shape == (200, 301, 3)
+    assert preprocessing.resize_short_side(photo.transpose(1, 0, 2), 200).shape == (301, 200, 3)
+    np.testing.assert_array_equal(preprocessing.resize_short_side(photo, 300), photo)

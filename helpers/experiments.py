@@ -1,0 +1,118 @@
+"""The course's trainings, each defined once: a notebook that needs an earlier one loads it from here, or makes it.
+
+In the `quick` profile the data are the embedded photograph crops and every layer keeps a quarter of its filters, so
+that two cores finish in minutes; in `full` they are CIFAR-100 and the whole branch.
+"""
+from dataclasses import dataclass, replace
+
+from helpers import course, datasets, features, jigsaw, nets, preprocessing, recipes, solver, weights
+from helpers.examples import Examples
+
+PERMUTATIONS = 10  # of the small CFN; the authors use 100 to 1000
+TILE, CELL = 32, 42  # pixels, half the authors' 64 and 85, as the photographs are shown at several scales
+PUZZLES = 3072  # different ones, seen once per epoch
+PHOTO_SIZES = (200, 300, 400)  # pixels on the short side
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One data set, ready for Caffe, and how it is trained on.
+
+    training, validation, test: Examples of uint8 (N, 64, 64, 3) images. class_names: tuple of str.
+    statistics: of the training images. width: share of the branch's filters that is kept.
+    """
+    name: str
+    training: Examples
+    validation: Examples
+    test: Examples
+    class_names: tuple[str, ...]
+    statistics: preprocessing.Statistics
+    width: float
+    last_layer: recipes.Recipe
+    fine_tune: recipes.Recipe
+
+    def branch(self, trains="all", fillers="authors"):
+        """The prototxt of the branch for this study's classes."""
+        return nets.branch(len(self.class_names), trains, self.fine_tune.batch_size, fillers, self.width)
+
+    def head(self):
+        """The prototxt of fc6 alone, on pool5 features of this study's branch."""
+        return nets.head(len(self.class_names), (round(256 * self.width), 3, 3), self.last_layer.batch_size)
+
+
+def study(profile=None):
+    """The Study of the profile: "quick" is the photograph crops, "full" is CIFAR-100."""
+    if (profile or course.profile()) == "quick":
+        name, width, recipe_pair = "photos", 0.25, (recipes.PHOTOS_LAST_LAYER, recipes.PHOTOS_FINE_TUNE)
+        training, validation, test = datasets.load_photo_crops()
+    else:
+        name, width, recipe_pair = "cifar100", 1.0, (recipes.CIFAR100_LAST_LAYER, recipes.CIFAR100_FINE_TUNE)
+        training, test = datasets.load_cifar100()
+        training, validation = preprocessing.split_validation(training, recipes.VALIDATION_FRACTION)
+    resized = [preprocessing.resize(split.images) for split in (training, validation, test)]
+    statistics = preprocessing.channel_statistics(resized[0])
+    examples = [Examples(images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics))
+                for images, split in zip(resized, (training, validation, test))]
+    return Study(name, *examples, training.class_names, statistics, width, *recipe_pair)
+
+
+def puzzle_photos():
+    """(training, held-out) lists of uint8 photographs: the left two thirds and the right third of each, at three sizes.
+
+    No pixel is in both. Held-out pieces too small for a puzzle are left out.
+    """
+    scaled = [preprocessing.resize_short_side(photo, size) for photo in datasets.load_photos().values() for size in PHOTO_SIZES]
+    left = [photo[:, :photo.shape[1] * 2 // 3] for photo in scaled]
+    right = [photo[:, photo.shape[1] * 2 // 3:] for photo in scaled]
+    return left, [photo for photo in right if photo.shape[1] >= jigsaw.GRID * CELL]
+
+
+def puzzle_examples(photos, count, seed):
+    """Examples of puzzles cut from `photos`, PERMUTATIONS permutations, half the authors' cell and tile."""
+    permutations = jigsaw.choose_permutations(PERMUTATIONS)
+    return Examples(*jigsaw.puzzles(photos, permutations, count, seed, CELL, TILE), jigsaw.to_caffe)
+
+
+def pretext_net(width=0.25):
+    """The prototxt of the small CFN: BatchNorm while training, no dropout, `width` of the filters in each layer."""
+    return nets.stacked_cfn(PERMUTATIONS, TILE, recipes.PHOTOS_PRETEXT.batch_size, fc6=64, fc7=256, fillers="he",
+                            batch_norm=True, dropout=False, width=width)
+
+
+def pretext(width=0.25, progress=True):
+    """The Run of the small CFN on puzzles of the embedded photographs, validated on fresh puzzles of them (notebook 01)."""
+    photos, _ = puzzle_photos()
+    training, validation = puzzle_examples(photos, PUZZLES, seed=1), puzzle_examples(photos, PUZZLES // 8, seed=2)
+    return solver.fit(pretext_net(width), recipes.PHOTOS_PRETEXT, training, validation, course.run_folder("pretext"),
+                      progress=progress)
+
+
+def trunk(run):
+    """{layer: arrays} of a pretext Run's convolutions with BatchNorm folded in, as the branch wants them."""
+    folded = weights.fold_batch_norm(run.weights())
+    return {name: folded[name] for name in nets.CONVOLUTIONS}
+
+
+def last_layer(study, initial, name="last_layer", progress=True):
+    """The Run of fc6 on the frozen convolutions of `initial`, whose pool5 is computed once (notebook 03)."""
+    folder = course.run_folder(f"{study.name}_{name}")
+    net = nets.instantiate(study.branch("fc6"))
+    weights.transplant(initial, net)
+    pooled = [features.cached(course.run_folder(f"{study.name}_features"), net, examples)
+              for examples in (study.training, study.validation, study.test)]
+    return solver.fit(study.head(), study.last_layer, pooled[0], pooled[1], folder, test=pooled[2], progress=progress)
+
+
+def fine_tune(study, initial, head, progress=True):
+    """The Run of the whole branch, from the convolutions of `initial` and the fc6 of the Run `head` (notebook 04)."""
+    start = initial | head.weights()
+    return solver.fit(study.branch(), study.fine_tune, study.training, study.validation,
+                      course.run_folder(f"{study.name}_fine_tune"), initial=start, layers=(*nets.CONVOLUTIONS, "fc6"),
+                      test=study.test, progress=progress)
+
+
+def scratch(study, progress=True):
+    """The Run of the whole branch from He-initialised weights, everything else as in fine-tuning (notebooks 05, 06)."""
+    return solver.fit(study.branch(fillers="he"), replace(study.fine_tune, name="scratch", title="Branch from scratch"),
+                      study.training, study.validation, course.run_folder(f"{study.name}_scratch"), test=study.test,
+                      progress=progress)

@@ -1,0 +1,57 @@
+"""Probabilities, accuracy and confusion against scikit-learn and SciPy."""
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score
+
+from helpers import evaluation, nets, recipes
+from helpers.examples import Examples
+
+
+@pytest.fixture(scope="module")
+def scored():
+    net = nets.instantiate(nets.head(4, (2, 1, 1)))
+    net.params["fc6"][0].data[...] *= 40  # far from uniform
+    rng = np.random.default_rng(0)
+    examples = Examples(rng.standard_normal((37, 2, 1, 1)).astype(np.float32), rng.integers(4, size=37))
+    return net, examples, evaluation.probabilities(net, examples, batch_size=10)
+
+
+def test_probabilities_are_the_softmax_of_fc6(scored):
+    net, examples, probabilities = scored
+    weight, bias = (blob.data for blob in net.params["fc6"])
+    scores = examples.inputs.reshape(37, 2) @ weight.T + bias
+    np.testing.assert_allclose(probabilities, softmax(scores, axis=1), rtol=1e-4, atol=1e-9)
+
+
+def test_accuracy_and_confusion(scored):
+    _, examples, probabilities = scored
+    predicted = probabilities.argmax(axis=1)
+    assert evaluation.accuracy(probabilities, examples.labels) == accuracy_score(examples.labels, predicted)
+    matrix = evaluation.confusion(probabilities, examples.labels)
+    assert matrix.shape == (4, 4) and matrix.sum() == 37
+    assert matrix[2, 1] == ((examples.labels == 2) & (predicted == 1)).sum()
+
+
+def test_a_class_that_never_occurs_keeps_its_row():
+    assert evaluation.confusion(np.eye(5)[[0, 1]], np.array([0, 1])).shape == (5, 5)
+
+
+def test_most_confident_errors(scored):
+    _, examples, probabilities = scored
+    worst = evaluation.most_confident_errors(probabilities, examples.labels, count=5)
+    predicted = probabilities.argmax(axis=1)
+    assert (predicted[worst] != examples.labels[worst]).all()
+    confidence = probabilities.max(axis=1)
+    assert (np.diff(confidence[worst]) <= 0).all()
+    others = np.setdiff1d(np.flatnonzero(predicted != examples.labels), worst)
+    assert confidence[worst].min() >= confidence[others].max()
+
+
+def test_beside_report():
+    run = SimpleNamespace(result={"epochs": 20, "test_accuracy": 0.4})
+    table = evaluation.beside_report({"last layer": (recipes.CIFAR100_LAST_LAYER, run)})
+    assert table.loc["last layer"].to_dict() == {
+        "epochs, reported": 64, "epochs, measured": 20, "test accuracy, reported": 0.3766, "test accuracy, measured": 0.4}

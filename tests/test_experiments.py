@@ -1,0 +1,46 @@
+"""The course's trainings: what goes into them. (That they run is shown by the notebooks' test.)"""
+import numpy as np
+import pytest
+
+from helpers import experiments, jigsaw, nets, preprocessing
+
+
+@pytest.fixture(scope="module")
+def study():
+    return experiments.study("quick")
+
+
+def test_the_quick_study_is_prepared_as_in_the_report(study):
+    data, _ = study.training.batch(np.arange(len(study.training)))
+    assert data.shape == (len(study.training), 3, 64, 64) and data.dtype == np.float32
+    np.testing.assert_allclose(data.mean(axis=(0, 2, 3)), 0, atol=1e-4)
+    np.testing.assert_allclose(data.std(axis=(0, 2, 3)), 1, atol=1e-4)
+    test_data, _ = study.test.batch(np.arange(len(study.test)))
+    assert np.abs(test_data.mean(axis=(0, 2, 3))).max() > 1e-4  # the training set's statistics, not its own
+    restored = test_data.transpose(0, 2, 3, 1) * study.statistics.std + study.statistics.mean
+    assert np.abs(restored - study.test.inputs).max() < 0.01
+
+
+def test_branch_and_head_fit_together(study):
+    branch, head = nets.blob_shapes(study.branch()), nets.blob_shapes(study.head())
+    assert branch["pool5_s1"] == head["data"]
+    assert branch["fc6"] == head["fc6"] == (128, len(study.class_names))
+
+
+def test_held_out_puzzles_share_no_pixel_with_the_training_puzzles(monkeypatch):
+    """Photographs whose pixels hold their column: what the puzzles are cut from stays left or right of the line."""
+    width, height = 900, 450
+    columns = np.broadcast_to((np.arange(width) * 255 // width).astype(np.uint8)[None, :, None], (height, width, 3))
+    monkeypatch.setattr(experiments.datasets, "load_photos", lambda: {"columns": columns.copy()})
+    monkeypatch.setattr(preprocessing, "resize_short_side", lambda photo, size: photo)
+    known, unseen = experiments.puzzle_photos()
+    assert len(known) == len(unseen) == len(experiments.PHOTO_SIZES)
+    assert max(photo.max() for photo in known) <= min(photo.min() for photo in unseen)
+
+
+def test_puzzles_have_the_small_cfn_s_shape():
+    _, unseen = experiments.puzzle_photos()
+    assert all(min(photo.shape[:2]) >= jigsaw.GRID * experiments.CELL for photo in unseen)
+    data, labels = experiments.puzzle_examples(unseen, 5, seed=0).batch(np.arange(5))
+    assert data.shape[1:] == nets.blob_shapes(experiments.pretext_net())["data"][1:]
+    assert labels.max() < experiments.PERMUTATIONS

@@ -1,0 +1,88 @@
+"""Every notebook is executed as a student would, its exercises are answered rightly and wrongly, its anatomy is checked."""
+import re
+import statistics
+
+import nbformat
+import pytest
+from conftest import ROOT
+from nbclient import NotebookClient
+
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FIGURE = re.compile(r"<img [^>]*>")
+SOLUTION = re.compile(r"<summary>A solution</summary>\s+```python\n(.*?)```", re.DOTALL)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.fixture(scope="session")
+def shared_runs(tmp_path_factory):
+    """One runs folder for all notebooks, in their order: each finds what the ones before it made."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def test_there_are_six_notebooks_in_order():
+    assert [path.name[:3] for path in PATHS[:6]] == ["01_", "02_", "03_", "04_", "05_", "06_"]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_runs_from_top_to_bottom(path, shared_runs, monkeypatch):
+    monkeypatch.setenv("JIGSAW_RUNS", str(shared_runs))
+    monkeypatch.setenv("JIGSAW_PROFILE", "quick")
+    notebook = read(path)
+    client = NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": path.parent}})
+    exercises = []
+    with client.setup_kernel():
+        for index, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, index)  # raises CellExecutionError with the traceback
+            if "exercise" in cell.metadata.get("tags", []):
+                exercises.append(solve(client, notebook, index))
+    assert exercises, "a notebook without an exercise"
+
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    # An exception inside a widget's callback reaches no cell; it is kept in the widget's state.
+    widgets = str(notebook.metadata.get("widgets", "")) + str(client.widget_state)
+    assert "'output_type': 'error'" not in widgets
+
+    figures = FIGURE.findall("".join(output["data"].get("text/html", "") for output in outputs if "data" in output))
+    assert figures and all(re.search(r'alt="[^"]{15,}"', figure) for figure in figures)
+    assert not [output for output in outputs if "image/png" in output.get("data", {})], "a figure without alt text"
+    assert "The settings changed" not in str(outputs), "two notebooks train the same experiment with different settings"
+
+
+def solve(client, notebook, index):
+    """Answer the exercise in the cell at `index` by the solution below it, then wrongly; return the solution."""
+    source, solution = notebook.cells[index].source, SOLUTION.search(notebook.cells[index + 1].source)
+    assert solution, f"no solution below the exercise {source!r}"
+    start = re.search(r"^answer = .*$", source, re.MULTILINE)[0]
+    right = nbformat.v4.new_code_cell(source.replace(start, solution[1]))
+    client.execute_cell(right, index)
+    assert "Right." in str(right.outputs), source
+    wrong = nbformat.v4.new_code_cell(source.replace(start, "answer = -12345.6"))
+    with pytest.raises(Exception, match="Not yet"):
+        client.execute_cell(wrong, index)
+    return solution[1]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_anatomy(path):
+    notebook = read(path)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    lengths = [len(source.splitlines()) for source in code]
+    assert statistics.median(lengths) <= 8 and max(lengths) <= 30
+    assert 40 <= len(notebook.cells) <= 80
+    assert re.match(r"# \d\d · ", prose[0]) and f"notebooks/{path.name})" in prose[0] and "*Time:*" in prose[0]
+    assert any(source.startswith("## What we learned") for source in prose)
+    assert code[0] == [cell.source for cell in read(PATHS[0]).cells if cell.cell_type == "code"][0]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_committed_without_outputs_or_widget_state(path):
+    notebook = read(path)
+    assert "widgets" not in notebook.metadata
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs and cell.execution_count is None
