@@ -1,0 +1,68 @@
+"""What every figure shares: the course's style, empty panels, and the way into a notebook."""
+import base64
+import functools
+import html
+import io
+import pathlib
+
+import matplotlib.pyplot as plt
+from IPython.display import display
+from matplotlib import rc_params_from_file
+from matplotlib.figure import Figure
+
+STYLE = pathlib.Path(__file__).with_name("course.mplstyle")
+COLOURS = rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW = COLOURS
+
+
+def styled(draw):
+    """Runs a function that makes a Figure under the course's style."""
+    @functools.wraps(draw)
+    def under_style(*args, **kwargs):
+        with plt.style.context(STYLE):
+            figure = draw(*args, **kwargs)
+            for axes in figure.axes:
+                for axis in (axes.xaxis, axes.yaxis):  # a tick is made when first asked for, in the style of then
+                    axis.get_major_ticks(1)
+                    axis.get_minor_ticks(1)
+        return figure
+    return under_style
+
+
+def png(figure):
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    with plt.style.context(STYLE):
+        figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def show(figure, alt):
+    """Show a figure in the notebook, and say in `alt` what it shows: screen readers read it, HTML pages keep it.
+
+    It goes out as an <img alt>, since JupyterLab and nbconvert drop a PNG output's own alt text.
+    Raises ValueError for an empty text.
+    """
+    if not alt.strip():
+        raise ValueError("alt is empty; say in a sentence what the figure shows")
+    picture = base64.b64encode(png(figure)).decode()
+    plt.close(figure)
+    display({"text/html": f'<img src="data:image/png;base64,{picture}" alt="{html.escape(alt)}" '
+                          f'width="{figure.get_figwidth() * 100:.0f}" style="max-width: 100%; height: auto">',
+             "text/plain": alt}, raw=True)
+
+
+def panels(rows, columns, width, ratio=1.0, text=False):
+    """A Figure with rows x columns of axes for pictures, each `width` inches wide and without ticks."""
+    figure = Figure(figsize=(columns * width + 0.3, rows * (width * ratio + 0.3 * text) + 0.4))
+    figure.get_layout_engine().set(wspace=0.03)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+        axes.set_anchor("NW")
+    return figure, grid
+
+
+def one_axes(xlabel, ylabel, title=None, size=None):
+    figure = Figure(figsize=size)
+    return figure, figure.add_subplot(xlabel=xlabel, ylabel=ylabel, title=title or "")

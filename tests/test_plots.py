@@ -1,0 +1,474 @@
+"""What a reader relies on in each figure: its data, solid and dashed lines, labels, colours, readable sizes."""
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import given, settings, strategies as st
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from matplotlib import colors, text
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+from PIL import Image
+
+from helpers import diagrams, jigsaw, nets, plots
+from helpers.datasets import ImageSet
+
+# Okabe & Ito, "Color Universal Design", and black
+OKABE_ITO = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442"}
+random = np.random.default_rng(0)
+
+
+def table(epochs=12, level=1.0):
+    epoch = np.arange(1, epochs + 1)
+    fall = np.exp(-epoch / 5) * level
+    return pd.DataFrame({
+        "epoch": epoch, "iteration": epoch * 10, "training_loss": 1 + fall, "training_accuracy": 0.6 - 0.5 * fall,
+        "validation_loss": 1.5 + fall, "validation_accuracy": 0.5 - 0.4 * fall, "learning_rate": 0.01, "seconds": 2.0})
+
+
+def image_set():
+    labels = np.array([0, 1, 1, 0, 2, 1])
+    images = np.full((6, 8, 8, 3), 10, dtype=np.uint8) * np.arange(1, 7, dtype=np.uint8)[:, None, None, None]
+    return ImageSet(images, labels, ("apple", "banana", "cherry"))
+
+
+def nine_tiles(side=12):
+    return np.full((9, side, side, 3), 20, dtype=np.uint8) * np.arange(1, 10, dtype=np.uint8)[:, None, None, None]
+
+
+def curves(figure):
+    """{label: line} of the first axes."""
+    return {line.get_label(): line for line in figure.axes[0].get_lines()}
+
+
+def words(figure):
+    return [found.get_text() for found in figure.findobj(text.Text) if found.get_text()]
+
+
+def picture(axes):
+    return np.asarray(axes.get_images()[0].get_array())
+
+
+def drawn_colours(line):
+    """Of the line where it has one, of its markers where it has those (error bars have only caps)."""
+    if line.get_linestyle() != "None":
+        yield colors.to_hex(line.get_color())
+    if line.get_marker() != "None":
+        yield colors.to_hex(line.get_markeredgecolor())
+
+
+CELLS = jigsaw.cell_corners((60, 70), 20, rng=0)
+BRANCH = nets.branch(10, batch_size=1)
+EVERY_FIGURE = {
+    "image_grid": lambda: plots.image_grid(image_set().images, list("abcdef"), columns=4, title="crops"),
+    "class_examples": lambda: plots.class_examples(image_set(), per_class=2),
+    "tiles": lambda: plots.tiles(nine_tiles(), range(9, 0, -1)),
+    "puzzle": lambda: plots.puzzle(np.zeros((60, 70, 3), np.uint8), nine_tiles(), nine_tiles()[::-1], range(9, 0, -1)),
+    "grid_on_photo": lambda: plots.grid_on_photo(
+        np.zeros((60, 70, 3), np.uint8), CELLS, 20, jigsaw.tile_corners(CELLS, 20, 16, rng=0), 16),
+    "hamming_histogram": lambda: plots.hamming_histogram([7, 8, 8, 9]),
+    "losses": lambda: plots.losses(table(), best_epoch=11, reported=15),
+    "losses of two": lambda: plots.losses({"a": table(), "b": table(9, 2)}, best_epoch={"a": 3, "b": 9}),
+    "accuracy": lambda: plots.accuracy(table(), reported=0.377, chance=0.1),
+    "puzzle_accuracy": lambda: plots.puzzle_accuracy(table(), chance=0.01),
+    "learning_rates": lambda: plots.learning_rates({"exp": (np.arange(50), 0.01 * 0.9 ** np.arange(50))}, 10),
+    "filters": lambda: plots.filters(random.normal(size=(10, 3, 5, 5)), "conv1"),
+    "filters_beside": lambda: plots.filters_beside({"one": np.ones((10, 3, 5, 5)), "two": np.ones((8, 3, 7, 7))}),
+    "filter_change": lambda: plots.filter_change(np.ones((8, 3, 5, 5)), np.full((8, 3, 5, 5), 1.01)),
+    "activations": lambda: plots.activations(random.normal(size=(20, 6, 6)), title="conv5_s1"),
+    "architecture": lambda: plots.architecture(BRANCH, nets.blob_shapes(BRANCH)),
+    "confusion": lambda: plots.confusion([[8, 2], [1, 9]], ["cat", "dog"]),
+    "per_class": lambda: plots.per_class([0.2, 0.9], ["cat", "dog"]),
+    "bars": lambda: plots.bars(["a", "b"], [0.3, 0.5], errors=[0.1, 0.1], chance=0.1, reported=[0.4, None]),
+    "histogram": lambda: plots.histogram({"report": random.normal(size=99), "CFN": random.normal(size=99) * 50}),
+}
+PICTURES = {"activations", "architecture", "class_examples", "filter_change", "filters", "filters_beside",
+            "grid_on_photo", "image_grid", "puzzle", "tiles"}  # nothing to measure, so no axes
+
+
+def test_every_public_figure_is_listed_here():
+    assert {name.split()[0] for name in EVERY_FIGURE} == set(plots.__all__) - {"png", "show"}
+
+
+@pytest.mark.parametrize("name", EVERY_FIGURE)
+def test_every_figure_is_readable(name):
+    plt.get_backend()  # rcParams change when it is first asked for
+    before = plt.rcParams.copy()
+    figure = EVERY_FIGURE[name]()
+    assert isinstance(figure, Figure)
+    assert dict(plt.rcParams) == dict(before), "a figure changed the reader's own style"
+    assert not plt.get_fignums(), "a figure stayed open in pyplot: the notebook would show it twice"
+    width, height = Image.open(io.BytesIO(plots.png(figure))).size
+    assert width == pytest.approx(figure.get_figwidth() * 160, abs=1)  # dots per inch of the style: sharp when enlarged
+    assert figure.get_figwidth() <= 11.5, "wider than a notebook's page"
+    assert min(found.get_fontsize() for found in figure.findobj(text.Text) if found.get_text()) >= 10
+    for axes in figure.axes:
+        assert not axes.spines["top"].get_visible() or not axes.axison or axes.get_label() == "<colorbar>"
+    if name not in PICTURES:
+        main = figure.axes[-1 if name == "histogram" else 0]
+        assert main.get_xlabel()
+        assert main.get_ylabel() or main.get_yticklabels() or figure.get_supylabel()
+    if name != "architecture":  # its arrows are a dark grey
+        assert {hue for axes in figure.axes for line in axes.get_lines() for hue in drawn_colours(line)} <= OKABE_ITO
+
+
+# --- Training
+
+
+@pytest.mark.parametrize("draw, quantity, scale", [(plots.losses, "loss", 1), (plots.accuracy, "accuracy", 100)])
+def test_training_is_solid_and_validation_dashed(draw, quantity, scale):
+    history = table()
+    lines = curves(draw(history))
+    for part, style in (("training", "-"), ("validation", "--")):
+        assert lines[part].get_linestyle() == style
+        np.testing.assert_array_equal(lines[part].get_xdata(), history["epoch"])
+        np.testing.assert_allclose(lines[part].get_ydata(), scale * history[f"{part}_{quantity}"])
+    assert lines["training"].get_color() != lines["validation"].get_color()
+
+
+def test_several_runs_have_a_colour_each():
+    lines = curves(plots.losses({"jigsaw": table(), "scratch": table(20, 2)}))
+    assert [line.get_linestyle() for line in lines.values()] == ["-", "--"] * 2
+    hues = [line.get_color() for line in lines.values()]
+    assert hues[0] == hues[1] != hues[2] == hues[3]
+    assert len(lines["scratch, validation"].get_xdata()) == 20
+
+
+def test_the_best_epoch_is_marked_on_the_validation_curve():
+    history = table()
+    mark = curves(plots.losses(history, best_epoch=7))["best epoch: 7"]
+    assert mark.get_xdata() == [7]
+    assert mark.get_ydata() == [history["validation_loss"][6]]
+    marks = curves(plots.losses({"a": table(), "b": table()}, best_epoch={"b": 4}))
+    assert [label for label in marks if "best" in label] == ["b, best epoch: 4"]
+
+
+def test_reported_and_chance_levels_are_drawn_with_their_numbers():
+    lines = curves(plots.accuracy(table(), reported=0.3766, chance=0.01))
+    assert lines["reported test accuracy (37.7 %)"].get_ydata()[0] == pytest.approx(37.66)
+    assert lines["chance (1 %)"].get_ydata()[0] == 1
+    assert curves(plots.losses(table(), reported=64))["the report's run ended (epoch 64)"].get_xdata()[0] == 64
+
+
+def test_a_run_of_one_epoch_can_be_seen():
+    assert all(line.get_marker() == "o" for line in curves(plots.losses(table(1))).values())
+
+
+@pytest.mark.parametrize("history, lack", [
+    (table().drop(columns="validation_loss"), "validation_loss"), (table(3)[:0], "no epoch yet")])
+def test_an_incomplete_history_is_refused(history, lack):
+    with pytest.raises(ValueError, match=f"{lack}.*history.csv"):
+        plots.losses({"mine": history})
+
+
+def test_learning_rates_are_on_a_log_scale_with_epochs_above():
+    iterations, rates = np.arange(100), 0.01 * 0.9995 ** np.arange(100)
+    figure = plots.learning_rates({"exp": (iterations, rates)}, iterations_per_epoch=20)
+    axes = figure.axes[0]
+    assert axes.get_yscale() == "log"
+    np.testing.assert_array_equal(curves(figure)["exp"].get_ydata(), rates)
+    above = axes.child_axes[0]
+    figure.draw_without_rendering()
+    assert above.get_xlabel() == "epoch"
+    np.testing.assert_allclose(np.array(above.get_xlim()) * 20, axes.get_xlim())
+
+
+# --- Images and puzzles
+
+
+def test_images_are_shown_unchanged_with_their_titles():
+    images = random.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    figure = plots.image_grid(images, list("abcde"), columns=3)
+    assert len(figure.axes) == 6
+    for axes, image, title in zip(figure.axes, images, "abcde"):
+        np.testing.assert_array_equal(picture(axes), image)
+        assert axes.get_title(loc="center") == title
+    assert not figure.axes[5].get_images()
+    with pytest.raises(ValueError, match="5 images have 2 titles"):
+        plots.image_grid(images, ["a", "b"])
+
+
+def test_float_images_are_stretched_by_one_scale():
+    """Two images that differ in brightness still do so when shown; the range goes from black to white."""
+    dark, light = np.linspace(-2, 0, 300).reshape(10, 10, 3), np.linspace(0, 2, 300).reshape(10, 10, 3)
+    shown = [picture(axes) for axes in plots.image_grid([dark, light]).axes]
+    assert shown[0].max() <= shown[1].min() + 1
+    assert shown[0].min() == 0 and shown[1].max() == 255
+
+
+def test_class_examples_show_each_class_in_its_row():
+    figure = plots.class_examples(image_set(), per_class=2)
+    rows = picture(figure.axes[0])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["apple", "banana", "cherry"]
+    centres = rows[4::9, 4::9, 0]  # images of 8 pixels with a gap of 1
+    assert centres.tolist() == [[10, 40], [20, 30], [50, 255]]  # white where a class has no second image
+
+
+def test_tiles_carry_the_number_of_their_cell():
+    permutation = [3, 1, 2, 9, 8, 7, 4, 6, 5]
+    figure = plots.tiles(nine_tiles(), permutation)
+    assert [int(word) for word in words(figure)] == permutation
+    assert [int(word) for word in words(plots.tiles(nine_tiles()))] == list(range(1, 10))
+    with pytest.raises(ValueError, match="9 tiles"):
+        plots.tiles(nine_tiles()[:4])
+
+
+def test_puzzle_has_photograph_tiles_and_puzzle():
+    photo, permutation = random.integers(0, 256, (60, 70, 3), dtype=np.uint8), [9, 8, 7, 6, 5, 4, 3, 2, 1]
+    figure = plots.puzzle(photo, nine_tiles(), nine_tiles()[::-1], permutation)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["photograph", "nine tiles", "the puzzle"]
+    np.testing.assert_array_equal(picture(figure.axes[0]), photo)
+    assert picture(figure.axes[1])[5, 5, 0] == 20 and picture(figure.axes[2])[5, 5, 0] == 180
+
+
+def test_grid_on_photo_outlines_cells_and_tiles_pixel_by_pixel():
+    corners = jigsaw.tile_corners(CELLS, 20, 16, rng=0)
+    figure = plots.grid_on_photo(np.zeros((60, 70, 3), np.uint8), CELLS, 20, corners, 16)
+    squares = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    places = [(patch.get_y() + 0.5, patch.get_x() + 0.5, patch.get_width()) for patch in squares]
+    assert places == [(*corner, 20) for corner in CELLS.tolist()] + [(*corner, 16) for corner in corners.tolist()]
+
+
+def test_hamming_histogram_counts_pairs():
+    figure = plots.hamming_histogram(np.array([7, 8, 8, 9, 9, 9]))
+    bars = {bar.get_x() + bar.get_width() / 2: bar.get_height() for bar in figure.axes[0].patches}
+    assert bars == {7: 1, 8: 2, 9: 3}
+    assert "mean 8.33" in words(figure)
+
+
+# --- Weights, blobs, nets
+
+
+def tile_of(axes, index, columns, side):
+    row, column = divmod(index, columns)
+    top, left = row * (side + 1), column * (side + 1)
+    return picture(axes)[top:top + side, left:left + side]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), count=st.integers(1, 30), columns=st.integers(1, 12))
+def test_each_filter_fills_its_own_range(seed, count, columns):
+    weights = np.random.default_rng(seed).normal(size=(count, 3, 5, 5))
+    axes = plots.filters(weights, columns=columns).axes[0]
+    for index, values in enumerate(weights):
+        expected = (values - values.min()) / (values.max() - values.min())
+        np.testing.assert_allclose(tile_of(axes, index, columns, 5), expected.transpose(1, 2, 0), atol=1e-12)
+
+
+def test_shared_scaling_puts_zero_at_mid_grey_and_keeps_proportions():
+    weights = np.zeros((3, 3, 5, 5))
+    weights[1], weights[2] = 1, -0.5
+    axes = plots.filters(weights, scaling="shared", columns=3).axes[0]
+    assert [tile_of(axes, i, 3, 5).mean() for i in range(3)] == pytest.approx([0.5, 1, 0.25])
+
+
+def test_bgr_weights_are_shown_in_their_true_colours():
+    weights = np.zeros((1, 3, 5, 5))
+    weights[0, 0] = 1  # the blue channel of a network trained on BGR
+    assert tile_of(plots.filters(weights, order="BGR", columns=1).axes[0], 0, 1, 5)[0, 0].tolist() == [0, 0, 1]
+    assert tile_of(plots.filters(weights, columns=1).axes[0], 0, 1, 5)[0, 0].tolist() == [1, 0, 0]
+
+
+def test_constant_and_grey_filters_are_drawn():
+    assert np.isfinite(picture(plots.filters(np.ones((2, 1, 3, 3))).axes[0])).all()
+    assert (tile_of(plots.filters(np.zeros((1, 3, 3, 3)), scaling="shared", columns=1).axes[0], 0, 1, 3) == 0.5).all()
+
+
+@pytest.mark.parametrize("arguments, way_out", [
+    ({"weights": np.ones((4, 48, 5, 5))}, "weights\\[:, c:c \\+ 1\\]"), ({"weights": np.ones((3, 5, 5))}, "N, 3, k, k"),
+    ({"weights": np.ones((4, 3, 5, 5)), "scaling": "global"}, "'shared'"),
+    ({"weights": np.ones((4, 3, 5, 5)), "order": "rgb"}, "'BGR'")])
+def test_what_cannot_be_shown_as_filters_is_refused(arguments, way_out):
+    with pytest.raises(ValueError, match=way_out):
+        plots.filters(**arguments)
+
+
+def test_networks_side_by_side_may_differ_in_kernel_size():
+    figure = plots.filters_beside({"CFN": np.ones((8, 3, 11, 11)), "other": np.ones((8, 3, 7, 7))})
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["CFN", "other"]
+
+
+def test_filter_change_shows_the_difference_and_its_size():
+    before = random.normal(size=(16, 3, 5, 5))
+    figure = plots.filter_change(before, before * 1.02)
+    assert len(figure.axes) == 3
+    assert figure.axes[2].get_title(loc="left") == "change, enlarged 50 times\n(2.00% of the norm before)"
+    np.testing.assert_allclose(picture(figure.axes[0])[:5, :5], picture(figure.axes[2])[:5, :5], atol=1e-9)
+    assert "0.00%" in plots.filter_change(before, before).axes[2].get_title(loc="left")
+    with pytest.raises(ValueError, match="same layer"):
+        plots.filter_change(before, before[:3])
+
+
+def test_activations_keep_their_values_or_take_their_own_range():
+    blob = random.normal(size=(5, 4, 4))
+    np.testing.assert_array_equal(tile_of(plots.activations(blob, columns=3).axes[0], 4, 3, 4), blob[4])
+    own = tile_of(plots.activations(blob, columns=3, scaling="channel").axes[0], 4, 3, 4)
+    assert (own.min(), own.max()) == (0, 1)
+    with pytest.raises(ValueError, match=r"data\[i\]"):
+        plots.activations(np.zeros((2, 5, 4, 4)))
+
+
+@pytest.fixture(scope="module")
+def cfn():
+    return nets.cfn(100, batch_size=1)
+
+
+def test_the_cfn_has_nine_siamese_branches_that_meet_in_concat(cfn):
+    branches = diagrams.siamese_branches(cfn)
+    for layer in cfn.layer:
+        suffix = layer.name.rpartition("_s")[2]
+        branched = layer.type != "Slice" and suffix.isdigit()
+        assert branches[layer.name] == (int(suffix) - 1 if branched else None), layer.name
+
+
+def test_figure_1_draws_one_branch_and_says_that_there_are_nine(cfn):
+    figure = plots.architecture(cfn, nets.blob_shapes(cfn), nets.parameter_counts(cfn))
+    said = words(figure)
+    drawn = [layer.name for layer in cfn.layer if not layer.name.endswith(tuple(f"_s{i}" for i in range(2, 10)))]
+    assert all(any(word.startswith(name) for word in said) for name in drawn)
+    assert not any("_s2" in word or "_s9" in word for word in said)
+    assert "9 siamese branches, one set of weights" in said
+    # shapes and parameters of REFERENCE: Noroozi & Favaro's prototxt, fc8 with 100 outputs
+    assert {"→ 96×27×27", "→ 96×13×13", "→ 256×13×13", "256 × 3 × 3", "1024", "9216", "4096", "37,752,832"} <= set(said)
+    assert {"11×11, stride 2", "5×5, pad 2", "in 2 groups", "max 3×3, str. 2", "drop6_s1: 0.5"} <= set(said)
+
+
+def test_boxes_hold_their_text_and_stay_in_the_figure(cfn):
+    figure = plots.architecture(cfn, nets.blob_shapes(cfn), nets.parameter_counts(cfn))
+    figure.draw_without_rendering()
+    renderer, page = FigureCanvasAgg(figure).get_renderer(), figure.bbox
+    boxes = [patch.get_window_extent(renderer) for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
+    boxes = [box for box in boxes if box.width < 150]  # without the stack of cards behind the branches
+    for found in figure.axes[0].texts:
+        extent = found.get_window_extent(renderer)
+        assert page.x0 <= extent.x0 and extent.x1 <= page.x1 and page.y0 <= extent.y0 and extent.y1 <= page.y1
+        around = [box for box in boxes if box.y0 <= extent.y0 + 2 and extent.y1 - 2 <= box.y1
+                  and box.x0 < (extent.x0 + extent.x1) / 2 < box.x1]
+        assert all(box.x0 <= extent.x0 and extent.x1 <= box.x1 for box in around), found.get_text()
+
+
+def hatched(figure):
+    return sum(patch.get_hatch() is not None for patch in figure.axes[0].patches)
+
+
+def test_frozen_layers_are_hatched():
+    def draw(net):
+        return plots.architecture(net, nets.blob_shapes(net))
+
+    frozen = draw(nets.branch(10, trains="fc6", batch_size=1))
+    assert hatched(frozen) == 5  # conv1-conv5
+    assert "frozen (lr_mult 0)" in words(frozen)
+    assert hatched(draw(nets.branch(10, trains="all", batch_size=1))) == 0
+
+
+def test_batch_norm_does_not_count_as_frozen():
+    net = nets.stacked_cfn(10, batch_size=1, batch_norm=True)
+    figure = plots.architecture(net, nets.blob_shapes(net))
+    assert hatched(figure) == 0
+    assert "bn1_s1" in words(figure) and "siamese" not in " ".join(words(figure))
+
+
+def test_a_blob_without_a_shape_is_named():
+    net = nets.branch(10, batch_size=1)
+    shapes = nets.blob_shapes(net)
+    del shapes["pool5_s1"]
+    with pytest.raises(ValueError, match="'pool5_s1'.*blob_shapes"):
+        plots.architecture(net, shapes)
+
+
+# --- Results
+
+
+def test_confusion_shows_counts_and_shares_of_the_true_class():
+    figure = plots.confusion([[8, 2], [0, 0]], ["cat", "dog"])
+    np.testing.assert_allclose(picture(figure.axes[0]), [[80, 20], [0, 0]])
+    axes = figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
+    assert {"8", "2", "0"} <= set(words(figure))
+    with pytest.raises(ValueError, match="one row and one column"):
+        plots.confusion(np.eye(3), ["cat", "dog"])
+
+
+def test_a_hundred_classes_have_no_names_on_top_of_each_other():
+    figure = plots.confusion(np.eye(100, dtype=int), [f"class {i}" for i in range(100)])
+    assert not any(word.startswith("class ") for word in words(figure))
+
+
+def named_bars(axes):
+    """{label: length} from the bottom up."""
+    return dict(zip([label.get_text() for label in axes.get_yticklabels()], [bar.get_width() for bar in axes.patches]))
+
+
+def test_classes_are_sorted_by_accuracy():
+    bars = named_bars(plots.per_class([0.5, 0.9, 0.1], ["a", "b", "c"]).axes[0])
+    assert list(bars) == ["c", "a", "b"]
+    assert list(bars.values()) == pytest.approx([10, 50, 90])
+    with pytest.raises(ValueError, match="give one each"):
+        plots.per_class([0.5], ["a", "b"])
+
+
+def test_of_many_classes_the_best_and_the_worst_are_shown():
+    axes = plots.per_class(np.arange(100) / 100, [str(i) for i in range(100)], most=3).axes[0]
+    assert list(named_bars(axes)) == ["0", "1", "2", "97", "98", "99"]
+    assert axes.get_title(loc="left") == "the 3 best and the 3 worst of 100 classes"
+
+
+def test_bars_start_at_the_top_and_say_their_numbers():
+    figure = plots.bars(["first", "second"], [0.25, 0.5], errors=[0.01, 0.02], chance=0.1, reported=[0.3, None])
+    assert named_bars(figure.axes[0]) == {"second": 50, "first": 25}
+    assert {"25.0 %", "50.0 %", "chance (10 %)", "reported"} <= set(words(figure))
+    reported = curves(figure)["reported"]
+    shown = dict(zip(reported.get_ydata(), reported.get_xdata()))
+    assert shown[1] == pytest.approx(30) and np.isnan(shown[0])
+
+
+def test_bars_of_counts_are_not_percentages():
+    figure = plots.bars(["AlexNet", "branch"], [60_965_224, 2_564_580], axis="parameters", percent=False)
+    assert {"60,965,224", "2,564,580", "parameters"} <= set(words(figure))
+    assert not any("%" in word for word in words(figure))
+
+
+def test_bars_need_one_of_everything_per_label():
+    for wrong in ({"values": [1]}, {"values": [1, 2], "errors": [1]}, {"values": [1, 2], "reported": [1]}):
+        with pytest.raises(ValueError, match="give one each"):
+            plots.bars(["a", "b"], **wrong)
+
+
+def test_histograms_share_their_axis_and_tell_mean_and_deviation():
+    figure = plots.histogram({"narrow": np.array([[-1.0, 1.0]]), "wide": np.array([-100.0, 100.0])}, "value")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "narrow: mean 0.00, standard deviation 1.00", "wide: mean 0.00, standard deviation 100.00"]
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+
+
+# --- Into the notebook
+
+
+def test_show_leaves_a_picture_with_its_alt_text():
+    InteractiveShell.instance()
+    figure = plots.hamming_histogram([8, 9])
+    with capture_output() as captured:
+        plots.show(figure, 'Bars at 8 & 9, "two" <pairs>')
+    (output,) = captured.outputs
+    image = BeautifulSoup(output.data["text/html"], "html.parser").img
+    assert image["alt"] == output.data["text/plain"] == 'Bars at 8 & 9, "two" <pairs>'
+    assert image["src"].startswith("data:image/png;base64,")
+
+
+def test_show_closes_a_pyplot_figure_so_that_it_is_shown_once():
+    InteractiveShell.instance()
+    figure, _ = plt.subplots()
+    with capture_output():
+        plots.show(figure, "an empty figure")
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_show_insists_on_a_text():
+    with pytest.raises(ValueError, match="alt is empty"):
+        plots.show(plots.hamming_histogram([8, 9]), "  ")
