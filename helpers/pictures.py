@@ -1,5 +1,6 @@
 """Figures made of pictures: images, puzzles, filters, activations. Notebooks call them from plots, like the others."""
 import math
+import textwrap
 
 import numpy as np
 from matplotlib.patches import Rectangle
@@ -14,11 +15,13 @@ def image_grid(images, titles=None, columns=8, title=None):
     if titles is not None and len(titles) != len(images):
         raise ValueError(f"{len(images)} images have {len(titles)} titles; give one each")
     columns = min(columns, len(images))
-    figure, grid = panels(math.ceil(len(images) / columns), columns, width=min(1.3, 10 / columns), text=bool(titles))
+    width = min(2, 10 / columns)
+    figure, grid = panels(math.ceil(len(images) / columns), columns, width, text=bool(titles))
     for axes, image, words in zip(grid.flat, _as_pictures(images), titles or [""] * len(images)):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(words, fontsize=10, fontweight="normal", loc="center")
-    figure.suptitle(title, x=0.01, ha="left") if title else None
+        axes.set_title(textwrap.fill(words, int(12 * width)), fontsize=10, fontweight="normal", loc="center")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
