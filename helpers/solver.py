@@ -7,6 +7,7 @@ import pathlib
 import platform
 import shutil
 import subprocess
+import sys
 import time
 import zlib
 from dataclasses import dataclass
@@ -128,8 +129,8 @@ def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUT
     stopping = EarlyStopping(recipe.patience, recipe.epsilon)
     stop = any([stopping.update(row["epoch"], row["validation_loss"]) for row in history])
     epochs = range(len(history) + 1, recipe.max_epochs + 1) if not stop else range(0)
-    bar = tqdm(total=recipe.max_epochs * per_epoch, initial=len(iterations), desc=recipe.title, unit="it",
-               mininterval=0.5, ascii=" -", ncols=110, disable=not progress)
+    bar = tqdm(total=recipe.max_epochs * per_epoch, initial=len(iterations), desc="iterations", mininterval=0.5,
+               ascii=" -", ncols=100, file=sys.stdout, disable=not progress)  # plain text: widget bars break GitHub
     status = "stopped early" if stop else "all epochs"
     try:
         for epoch in epochs:
@@ -171,7 +172,7 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, iteration, per
         iteration += 1
         bar.update()
     validation_loss, validation_accuracy = score(test_net, validation, recipe.batch_size)
-    bar.set_postfix_str(f"epoch {epoch}, loss {losses / len(training):.3f}, validation {validation_loss:.3f}")
+    bar.set_postfix_str(f"epoch {epoch}, loss {losses / len(training):.2f}, validation {validation_loss:.2f}")
     row = dict(zip(EPOCH_COLUMNS, [epoch, iteration, losses / len(training), correct / len(training), validation_loss,
                                    validation_accuracy, steps[-1]["learning_rate"], time.perf_counter() - start]))
     return row, steps
