@@ -19,7 +19,7 @@ course: $(SETUP)
 	rm -rf build
 	JIGSAW_PROFILE=quick JIGSAW_RUNS="$(CURDIR)/build/runs" \
 		$(PYTHON) -m nbconvert --execute --to notebook --output-dir build $(NOTEBOOKS)
-	$(PYTHON) -m nbconvert --to html --output-dir build $(BUILT)
+	$(PYTHON) -m nbconvert --to html --CoalesceStreamsPreprocessor.enabled=True --output-dir build $(BUILT)
 	$(PYTHON) scripts/notebook_errors.py $(BUILT)
 
 test: $(SETUP)

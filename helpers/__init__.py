@@ -1,4 +1,5 @@
 """What the notebooks of the jigsaw course share: data, nets, the Caffe solver loop, figures."""
+
 import os
 
 # Both are read once, when the library is first imported, so they are set before any helper imports it.

@@ -1,4 +1,5 @@
 """Where we are: profile, folders, Colab or not, and a check of the environment (`python -m helpers.course`)."""
+
 import importlib.metadata
 import os
 import pathlib
@@ -7,7 +8,17 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROFILES = ("quick", "full")
-PACKAGES = ("caffe-jigsaw", "numpy", "protobuf", "pandas", "matplotlib", "ipywidgets", "keras", "scikit-image", "scikit-learn")
+PACKAGES = (
+    "caffe-jigsaw",
+    "numpy",
+    "protobuf",
+    "pandas",
+    "matplotlib",
+    "ipywidgets",
+    "keras",
+    "scikit-image",
+    "scikit-learn",
+)
 
 
 def profile():
@@ -52,15 +63,19 @@ def check_packages():
 def check_caffe():
     import caffe
     from caffe.proto import caffe_pb2
+
     return f"pycaffe {caffe.__version__}, {len(caffe.layer_type_list())} layer types, {caffe_pb2.__name__} imports"
 
 
 def check_forward():
     """A real forward pass: a 1x1 convolution of ones over three channels of twos gives 6 everywhere."""
     import caffe
+
     spec = caffe.NetSpec()
     spec.data = caffe.layers.Input(shape={"dim": [1, 3, 4, 4]})
-    spec.conv = caffe.layers.Convolution(spec.data, num_output=1, kernel_size=1, weight_filler={"type": "constant", "value": 1})
+    spec.conv = caffe.layers.Convolution(
+        spec.data, num_output=1, kernel_size=1, weight_filler={"type": "constant", "value": 1}
+    )
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as prototxt:
         prototxt.write(str(spec.to_proto()))
         prototxt.flush()
@@ -80,7 +95,9 @@ def check_environment():
             print(f"[OK]   {check()}")
         except Exception as error:  # any failure is this line's finding
             passed = False
-            print(f"[FAIL] {check.__name__.removeprefix('check_')}: {error!r}. Way out: run `bash colab_setup.sh` again.")
+            print(
+                f"[FAIL] {check.__name__.removeprefix('check_')}: {error!r}. Way out: run `bash colab_setup.sh` again."
+            )
     print(f"[OK]   profile {profile()}, {'Colab' if on_colab() else 'local machine'}")
     return passed
 

@@ -1,4 +1,5 @@
 """CIFAR-100, Fruits-360 and photographs that need no download: one ImageSet for all of them."""
+
 import importlib.resources
 import io
 import pathlib
@@ -13,34 +14,38 @@ from PIL import Image
 from helpers import recipes
 
 # File of each photograph inside its wheel. Reading the file itself, rather than calling skimage.data or
-# sklearn.datasets, keeps pooch and the network out of it.
+# sklearn.datasets, needs no network.
 PHOTOS = {
-    "astronaut": ("skimage", "data/astronaut.png"), "chelsea": ("skimage", "data/chelsea.png"),
-    "china": ("sklearn", "datasets/images/china.jpg"), "coffee": ("skimage", "data/coffee.png"),
-    "flower": ("sklearn", "datasets/images/flower.jpg"), "hubble": ("skimage", "data/hubble_deep_field.jpg"),
-    "motorcycle": ("skimage", "data/motorcycle_left.png"), "retina": ("skimage", "data/retina.jpg"),
-    "rocket": ("skimage", "data/rocket.jpg"), "tissue": ("skimage", "data/ihc.png"),
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "chelsea": ("skimage", "data/chelsea.png"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "hubble": ("skimage", "data/hubble_deep_field.jpg"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "retina": ("skimage", "data/retina.jpg"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "tissue": ("skimage", "data/ihc.png"),
 }
 
 SPLITS = ("train", "validation", "test")
 # Each photograph is a grid of blocks; a block belongs to one split, here by its index in SPLITS: 14, 4 and 6 blocks.
-BLOCKS = ("002010",
-          "200102",
-          "010020",
-          "020201")
+BLOCKS = ("002010", "200102", "010020", "020201")
 CROP_SIZE = 32  # pixels, the side of a CIFAR image
 WINDOW_SIZES = (32, 48, 64, 96, 128, 192)  # pixels of the photograph; a photograph uses those that fit its blocks
 MOST_CROPS = 1000  # per class and split: the smallest photograph holds several thousand different windows
 FLAT = 4.0  # grey levels: a window of smaller standard deviation (empty sky, the black round the retina) is left out
 
-CIFAR100_CLASSES = tuple("""
+CIFAR100_CLASSES = tuple(
+    """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
 caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
 forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
 mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
 possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
 sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
-willow_tree wolf woman worm""".split())
+willow_tree wolf woman worm""".split()
+)
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 FRUITS360_URL = "https://www.kaggle.com/datasets/moltean/fruits"
 
@@ -52,6 +57,7 @@ class ImageSet:
     images: uint8 (N, H, W, 3), RGB. labels: int64 (N,), each an index into class_names, a tuple of distinct names.
     Raises ValueError where a shape, a type or a label is not so.
     """
+
     images: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
@@ -65,8 +71,10 @@ class ImageSet:
         if len(set(self.class_names)) != len(self.class_names):
             raise ValueError(f"class names repeat: {', '.join(self.class_names)}; give each class one name")
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
-            raise ValueError(f"labels run from {labels.min()} to {labels.max()}; "
-                             f"{len(self.class_names)} class names allow 0 to {len(self.class_names) - 1}")
+            raise ValueError(
+                f"labels run from {labels.min()} to {labels.max()}; "
+                f"{len(self.class_names)} class names allow 0 to {len(self.class_names) - 1}"
+            )
 
     def __len__(self):
         return len(self.images)
@@ -102,8 +110,11 @@ def photo_regions(height, width):
     """The blocks of a photograph of that size (pixels), a list of Region: BLOCKS stretched over it, no pixel in two."""
     rows = [height * row // len(BLOCKS) for row in range(len(BLOCKS) + 1)]
     columns = [width * column // len(BLOCKS[0]) for column in range(len(BLOCKS[0]) + 1)]
-    return [Region(SPLITS[int(split)], rows[row], columns[column], rows[row + 1], columns[column + 1])
-            for row, line in enumerate(BLOCKS) for column, split in enumerate(line)]
+    return [
+        Region(SPLITS[int(split)], rows[row], columns[column], rows[row + 1], columns[column + 1])
+        for row, line in enumerate(BLOCKS)
+        for column, split in enumerate(line)
+    ]
 
 
 def photo_windows(photos, per_class=(120, 30, 60)):
@@ -131,15 +142,17 @@ def _draw_windows(photo, label, split, count):
     room = min(min(r.bottom - r.top, r.right - r.left) for r in regions)
     sizes = [size for size in WINDOW_SIZES if size <= room]
     if not sizes:
-        raise ValueError(f"photograph {label} is {photo.shape[0]}x{photo.shape[1]} pixels; it needs at least "
-                         f"{len(BLOCKS) * CROP_SIZE}x{len(BLOCKS[0]) * CROP_SIZE}")
+        raise ValueError(
+            f"photograph {label} is {photo.shape[0]}x{photo.shape[1]} pixels; it needs at least "
+            f"{len(BLOCKS) * CROP_SIZE}x{len(BLOCKS[0]) * CROP_SIZE}"
+        )
     windows = {}  # a dictionary for its order: keys are the windows
     while len(windows) < count:
         region = regions[rng.integers(len(regions))]
         size = sizes[rng.integers(len(sizes))]
         y = int(rng.integers(region.top, region.bottom - size + 1))
         x = int(rng.integers(region.left, region.right - size + 1))
-        if photo[y:y + size, x:x + size].mean(axis=2).std() >= FLAT:
+        if photo[y : y + size, x : x + size].mean(axis=2).std() >= FLAT:
             windows[Window(label, split, y, x, size)] = None
     return list(windows)
 
@@ -155,7 +168,7 @@ def load_photo_crops(per_class=(120, 30, 60)):
     for split in SPLITS:
         own = [window for window in windows if window.split == split]
         # Cut first, then shrink: Pillow's `box` argument would let the filter reach pixels outside the window.
-        cuts = (arrays[w.label][w.y:w.y + w.size, w.x:w.x + w.size] for w in own)
+        cuts = (arrays[w.label][w.y : w.y + w.size, w.x : w.x + w.size] for w in own)
         images = np.stack([_shrink(Image.fromarray(cut), CROP_SIZE) for cut in cuts])
         image_sets.append(ImageSet(images, np.array([window.label for window in own], np.int64), tuple(photos)))
     return tuple(image_sets)
@@ -168,16 +181,20 @@ def load_cifar100():
     Raises ConnectionError, with the way round, where that download fails.
     """
     import keras  # here, because it takes seconds to import and only this function needs it
+
     try:
         splits = keras.datasets.cifar100.load_data()
     except Exception as error:  # Keras raises a bare Exception where the host does not answer
         raise ConnectionError(
             f"CIFAR-100 could not be loaded ({error}). Its host is slow: try again later, or download {CIFAR100_URL} "
             "by other means and save it as ~/.keras/datasets/cifar-100-python-target_archive. Keras checks and unpacks "
-            "it. The quick profile (JIGSAW_PROFILE=quick) needs no download.") from error
+            "it. The quick profile (JIGSAW_PROFILE=quick) needs no download."
+        ) from error
     # Keras hands out a transposed view and labels of shape (N, 1).
-    return tuple(ImageSet(np.ascontiguousarray(images), labels.reshape(-1).astype(np.int64), CIFAR100_CLASSES)
-                 for images, labels in splits)
+    return tuple(
+        ImageSet(np.ascontiguousarray(images), labels.reshape(-1).astype(np.int64), CIFAR100_CLASSES)
+        for images, labels in splits
+    )
 
 
 def load_fruits360(path, every=recipes.FRUITS360_EVERY, size=recipes.IMAGE_SIZE, classes=None):
@@ -227,11 +244,16 @@ def _read_fruits360(path, names, read, every, size, classes):
     for split, found in folders.items():
         missing = [name for name in classes if not found.get(name)]
         if missing:
-            raise ValueError(f"{path}: {split} has no images of {', '.join(missing)}; "
-                             f"it has {', '.join(sorted(name for name in found if found[name]))}")
+            raise ValueError(
+                f"{path}: {split} has no images of {', '.join(missing)}; "
+                f"it has {', '.join(sorted(name for name in found if found[name]))}"
+            )
         chosen = [sorted(found[name], key=_numeric)[::every] for name in classes]
-        images = [_shrink(Image.fromarray(_read_image(read(name), f"{path}: {name}")), size)
-                  for names in chosen for name in names]
+        images = [
+            _shrink(Image.fromarray(_read_image(read(name), f"{path}: {name}")), size)
+            for names in chosen
+            for name in names
+        ]
         labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(names) for names in chosen])
         image_sets.append(ImageSet(np.stack(images), labels, classes))
     return tuple(image_sets)

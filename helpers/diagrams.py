@@ -2,6 +2,7 @@
 
 `plots.architecture` calls `draw` under the course's style. Lengths are inches, so that text and boxes fit each other.
 """
+
 import math
 
 from matplotlib import colors
@@ -62,7 +63,7 @@ def draw(net, shapes, parameters):
     count = 1 + max((branch for branch in branches.values() if branch is not None), default=0)
     layers = [layer for layer in net.layer if branches[layer.name] in (None, 0)]
     columns = _stages(layers)
-    rows = [columns[start:start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
+    rows = [columns[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
     texts = {layer.name: _describe(layer, shapes, parameters) for layer in layers}
     depths = [max(sum(_height(texts[layer.name]) for layer in column) for column in row) for row in rows]
     aside = len(rows) > 1 and len(rows[-1]) <= COLUMNS // 2  # then the legend fits beside the last row
@@ -169,11 +170,20 @@ def _box(axes, left, top, layer, lines):
     height = _height(lines) - 0.05
     filling = FROZEN if _frozen(layer) else {"facecolor": _tint(colour, 0.16)}
     for look in ({**filling, "linewidth": 0}, {"facecolor": "none", "edgecolor": colour, "linewidth": 1.2}):
-        axes.add_patch(FancyBboxPatch((left, top - height), BOX, height,
-                                      boxstyle="round,pad=0,rounding_size=0.05", **look))
+        axes.add_patch(
+            FancyBboxPatch((left, top - height), BOX, height, boxstyle="round,pad=0,rounding_size=0.05", **look)
+        )
     for i, line in enumerate(lines):
-        axes.text(left + BOX / 2, top - PADDING / 2 - (i + 0.5) * LINE, line, fontsize=10, ha="center", va="center",
-                  fontweight="bold" if i == 0 else "normal", color=INK)
+        axes.text(
+            left + BOX / 2,
+            top - PADDING / 2 - (i + 0.5) * LINE,
+            line,
+            fontsize=10,
+            ha="center",
+            va="center",
+            fontweight="bold" if i == 0 else "normal",
+            color=INK,
+        )
 
 
 def _blob(axes, centre, base, column, shapes, side, copies):
@@ -195,13 +205,22 @@ def _blob(axes, centre, base, column, shapes, side, copies):
     for copy in reversed(range(copies)):
         x, y = left + copy * 0.035, base + copy * 0.025
         right, up, dx, dy = x + width, y + height, slant, slant * 0.6
-        for points, share in (([(x, y), (right, y), (right, up), (x, up)], 0.32),
-                              ([(x, up), (right, up), (right + dx, up + dy), (x + dx, up + dy)], 0.18),
-                              ([(right, y), (right + dx, y + dy), (right + dx, up + dy), (right, up)], 0.5)):
+        for points, share in (
+            ([(x, y), (right, y), (right, up), (x, up)], 0.32),
+            ([(x, up), (right, up), (right + dx, up + dy), (x + dx, up + dy)], 0.18),
+            ([(right, y), (right + dx, y + dy), (right + dx, up + dy), (right, up)], 0.5),
+        ):
             axes.add_patch(Polygon(points, facecolor=_tint(colour, share), edgecolor=INK, linewidth=0.7))
     words = _dimensions(shape).replace("×", " × ")
-    axes.text(centre, base - 0.08, f"{copies} of {words}" if copies > 1 else words, fontsize=10, ha="center", va="top",
-              color=INK)
+    axes.text(
+        centre,
+        base - 0.08,
+        f"{copies} of {words}" if copies > 1 else words,
+        fontsize=10,
+        ha="center",
+        va="top",
+        color=INK,
+    )
     return left, left + width + slant + (copies - 1) * 0.035, middle, base + height
 
 
@@ -209,14 +228,36 @@ def _cards(axes, inside, count, top, bottom, layers):
     """The siamese branches as a stack of cards, the first in front."""
     left, right = MARGIN + inside[0] * WIDTH - 0.04, MARGIN + inside[-1] * WIDTH + BOX + 0.05
     for i in reversed(range(count)):
-        axes.add_patch(FancyBboxPatch(
-            (left + i * CARD, bottom + i * CARD), right - left, top + 0.05 - bottom, linewidth=0.8,
-            boxstyle="round,pad=0,rounding_size=0.08", facecolor="#FBFBFB", edgecolor="#8A8A8A"))
+        axes.add_patch(
+            FancyBboxPatch(
+                (left + i * CARD, bottom + i * CARD),
+                right - left,
+                top + 0.05 - bottom,
+                linewidth=0.8,
+                boxstyle="round,pad=0,rounding_size=0.08",
+                facecolor="#FBFBFB",
+                edgecolor="#8A8A8A",
+            )
+        )
     names = [param.name for layer in layers for param in layer.param if param.name]
-    axes.text(left + 0.1, top - 0.02, f"{count} siamese branches, one set of weights", fontsize=10.5, fontweight="bold",
-              va="top", color=INK)
-    axes.text(right - 0.1, top - 0.02, f"shared by param name: {names[0]}, {names[1]}, … {names[-1]}", fontsize=10,
-              ha="right", va="top", color=INK)
+    axes.text(
+        left + 0.1,
+        top - 0.02,
+        f"{count} siamese branches, one set of weights",
+        fontsize=10.5,
+        fontweight="bold",
+        va="top",
+        color=INK,
+    )
+    axes.text(
+        right - 0.1,
+        top - 0.02,
+        f"shared by param name: {names[0]}, {names[1]}, … {names[-1]}",
+        fontsize=10,
+        ha="right",
+        va="top",
+        color=INK,
+    )
 
 
 def _turn(axes, starts, blob, far, lane):
@@ -225,8 +266,9 @@ def _turn(axes, starts, blob, far, lane):
     for i, (x, y) in enumerate(starts):
         inner = (len(starts) - 1 - i) * SPREAD  # the upper lines turn further out, so that none cross
         stop = (left + right) / 2 + (i - (len(starts) - 1) / 2) * 0.02
-        axes.plot([x, far - inner, far - inner, stop, stop], [y, y, lane + inner, lane + inner, top],
-                  color=INK, linewidth=0.9)
+        axes.plot(
+            [x, far - inner, far - inner, stop, stop], [y, y, lane + inner, lane + inner, top], color=INK, linewidth=0.9
+        )
     if len(starts) == 1:
         axes.annotate("", (stop, top), (stop, lane), arrowprops=ARROW)
 
@@ -236,8 +278,10 @@ def _legend(figure, layers, aside):
     for kind, (colour, _) in KINDS.items():
         if any(_kind(layer) == kind for layer in layers):
             words.setdefault(colour, []).append(kind)
-    handles = [Patch(facecolor=_tint(colour, 0.16), edgecolor=colour, label=", ".join(kinds))
-               for colour, kinds in words.items()]
+    handles = [
+        Patch(facecolor=_tint(colour, 0.16), edgecolor=colour, label=", ".join(kinds))
+        for colour, kinds in words.items()
+    ]
     if any(map(_frozen, layers)):
         handles.append(Patch(**FROZEN, label="frozen (lr_mult 0)"))
     figure.legend(handles=handles, loc="lower right" if aside else "lower left", ncol=2 if aside else 5)

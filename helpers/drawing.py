@@ -1,4 +1,5 @@
 """What every figure shares: the course's style, empty panels, and the way into a notebook."""
+
 import base64
 import functools
 import html
@@ -18,6 +19,7 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW = COLOURS
 
 def styled(draw):
     """Runs a function that makes a Figure under the course's style."""
+
     @functools.wraps(draw)
     def under_style(*args, **kwargs):
         with plt.style.context(STYLE):
@@ -27,6 +29,7 @@ def styled(draw):
                     axis.get_major_ticks(1)
                     axis.get_minor_ticks(1)
         return figure
+
     return under_style
 
 
@@ -50,9 +53,14 @@ def show(figure, alt):
     plt.close(figure)
     width = int.from_bytes(picture[16:20], "big") * 100 / DPI  # a PNG's header holds its width in pixels
     source = base64.b64encode(picture).decode()
-    display({"text/html": f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" '
-                          f'width="{width:.0f}" style="max-width: 100%; height: auto">',
-             "text/plain": alt}, raw=True)
+    display(
+        {
+            "text/html": f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" '
+            f'width="{width:.0f}" style="max-width: 100%; height: auto">',
+            "text/plain": alt,
+        },
+        raw=True,
+    )
 
 
 def panels(rows, columns, width, ratio=1.0, text=False):

@@ -1,4 +1,5 @@
-"""The report's stopping rule: stop when the validation loss has not improved by more than epsilon for more than patience epochs."""
+"""The report's stopping rule: no improvement by more than epsilon for more than patience epochs."""
+
 from dataclasses import dataclass
 
 
@@ -10,6 +11,7 @@ class EarlyStopping:
     epsilon: an epoch improves when its loss is below the best so far by more than this (same unit as the loss, nats).
     best, best_epoch: the lowest loss that counted as an improvement, and its epoch (0 before the first).
     """
+
     patience: int
     epsilon: float
     best: float = float("inf")

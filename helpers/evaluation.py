@@ -1,4 +1,5 @@
 """What a trained net says: probabilities, accuracy, confusion, and our measurements beside the report's numbers."""
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
@@ -33,8 +34,15 @@ def most_confident_errors(probabilities, labels, count=8):
 
 def beside_report(runs):
     """A table of trainings: {title: (Recipe of the report, Run)} -> epochs and test accuracy, reported and measured."""
-    return pd.DataFrame([{
-        "training": title,
-        "epochs, reported": recipe.reported_epochs, "epochs, measured": run.result["epochs"],
-        "test accuracy, reported": recipe.reported_test_accuracy, "test accuracy, measured": run.result["test_accuracy"],
-    } for title, (recipe, run) in runs.items()]).set_index("training")
+    return pd.DataFrame(
+        [
+            {
+                "training": title,
+                "epochs, reported": recipe.reported_epochs,
+                "epochs, measured": run.result["epochs"],
+                "test accuracy, reported": recipe.reported_test_accuracy,
+                "test accuracy, measured": run.result["test_accuracy"],
+            }
+            for title, (recipe, run) in runs.items()
+        ]
+    ).set_index("training")

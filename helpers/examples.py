@@ -1,4 +1,5 @@
 """Images or features with their labels, dealt to a Caffe net batch by batch."""
+
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ class Examples:
     float32 of the data blob's shape, e.g. `lambda images: to_caffe(images, statistics)`. None: used as they are.
     Raises ValueError where inputs and labels differ in length or there are none.
     """
+
     inputs: np.ndarray
     labels: np.ndarray
     transform: Callable | None = None
 
     def __post_init__(self):
         if len(self.inputs) != len(self.labels) or not len(self.labels):
-            raise ValueError(f"{len(self.inputs)} inputs and {len(self.labels)} labels; give one label per input, at least one")
+            raise ValueError(
+                f"{len(self.inputs)} inputs and {len(self.labels)} labels; give one label per input, at least one"
+            )
 
     def __len__(self):
         return len(self.labels)
@@ -36,7 +40,7 @@ class Examples:
         """Yield (data, labels) over all examples in `order`; the last batch holds what is left, it is not dropped."""
         order = np.arange(len(self)) if order is None else order
         for start in range(0, len(order), size):
-            yield self.batch(order[start:start + size])
+            yield self.batch(order[start : start + size])
 
     def fingerprint(self):
         """CRC-32 of the inputs, the labels and the first transformed batch: changes when anything fed changes."""
@@ -56,7 +60,9 @@ def check(net, examples):
     data, _ = examples.batch(np.arange(1))
     expected = tuple(net.blobs["data"].data.shape[1:])
     if data.shape[1:] != expected:
-        raise ValueError(f"the net's data blob takes {expected} per example, these give {data.shape[1:]}; check `transform`")
+        raise ValueError(
+            f"the net's data blob takes {expected} per example, these give {data.shape[1:]}; check `transform`"
+        )
     if not np.isfinite(data).all():
         raise ValueError("the first example holds NaN or infinity; check the images and the statistics")
     classes = net.blobs[score_blob(net)].data.shape[1]

@@ -1,4 +1,5 @@
 """The self-check behind every exercise."""
+
 import numpy as np
 
 
@@ -10,7 +11,8 @@ def check(answer, right, hint, tolerance=0.0):
     if answer is None:
         print("Not answered yet.")
     elif np.shape(answer) == np.shape(right) and (
-            answer == right if isinstance(right, str) else np.allclose(answer, right, rtol=0, atol=tolerance)):
+        answer == right if isinstance(right, str) else np.allclose(answer, right, rtol=0, atol=tolerance)
+    ):
         print("Right.")
     else:
         raise AssertionError(hint)

@@ -3,6 +3,7 @@
 In the `quick` profile the data are the embedded photograph crops and every layer keeps a quarter of its filters, so
 that two cores finish in minutes; in `full` they are CIFAR-100 and the whole branch.
 """
+
 from dataclasses import dataclass, replace
 
 from helpers import course, datasets, features, jigsaw, nets, preprocessing, recipes, solver, weights
@@ -21,6 +22,7 @@ class Study:
     training, validation, test: Examples of uint8 (N, 64, 64, 3) images. class_names: tuple of str.
     statistics: of the training images. width: share of the branch's filters that is kept.
     """
+
     name: str
     training: Examples
     validation: Examples
@@ -51,8 +53,10 @@ def study(profile=None):
         training, validation = preprocessing.split_validation(training, recipes.VALIDATION_FRACTION)
     resized = [preprocessing.resize(split.images) for split in (training, validation, test)]
     statistics = preprocessing.channel_statistics(resized[0])
-    examples = [Examples(images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics))
-                for images, split in zip(resized, (training, validation, test))]
+    examples = [
+        Examples(images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics))
+        for images, split in zip(resized, (training, validation, test))
+    ]
     return Study(name, *examples, training.class_names, statistics, width, *recipe_pair)
 
 
@@ -61,9 +65,13 @@ def puzzle_photos():
 
     No pixel is in both. Held-out pieces too small for a puzzle are left out.
     """
-    scaled = [preprocessing.resize_short_side(photo, size) for photo in datasets.load_photos().values() for size in PHOTO_SIZES]
-    left = [photo[:, :photo.shape[1] * 2 // 3] for photo in scaled]
-    right = [photo[:, photo.shape[1] * 2 // 3:] for photo in scaled]
+    scaled = [
+        preprocessing.resize_short_side(photo, size)
+        for photo in datasets.load_photos().values()
+        for size in PHOTO_SIZES
+    ]
+    left = [photo[:, : photo.shape[1] * 2 // 3] for photo in scaled]
+    right = [photo[:, photo.shape[1] * 2 // 3 :] for photo in scaled]
     return left, [photo for photo in right if photo.shape[1] >= jigsaw.GRID * CELL]
 
 
@@ -75,16 +83,31 @@ def puzzle_examples(photos, count, seed):
 
 def pretext_net(width=0.25):
     """The prototxt of the small CFN: BatchNorm while training, no dropout, `width` of the filters in each layer."""
-    return nets.stacked_cfn(PERMUTATIONS, TILE, recipes.PHOTOS_PRETEXT.batch_size, fc6=64, fc7=256, fillers="he",
-                            batch_norm=True, dropout=False, width=width)
+    return nets.stacked_cfn(
+        PERMUTATIONS,
+        TILE,
+        recipes.PHOTOS_PRETEXT.batch_size,
+        fc6=64,
+        fc7=256,
+        fillers="he",
+        batch_norm=True,
+        dropout=False,
+        width=width,
+    )
 
 
 def pretext(width=0.25, progress=True):
-    """The Run of the small CFN on puzzles of the embedded photographs, validated on fresh puzzles of them (notebook 01)."""
+    """The Run of the small CFN on puzzles of the embedded photographs, validated on fresh ones (notebook 01)."""
     photos, _ = puzzle_photos()
     training, validation = puzzle_examples(photos, PUZZLES, seed=1), puzzle_examples(photos, PUZZLES // 8, seed=2)
-    return solver.fit(pretext_net(width), recipes.PHOTOS_PRETEXT, training, validation, course.run_folder("pretext"),
-                      progress=progress)
+    return solver.fit(
+        pretext_net(width),
+        recipes.PHOTOS_PRETEXT,
+        training,
+        validation,
+        course.run_folder("pretext"),
+        progress=progress,
+    )
 
 
 def trunk(run):
@@ -98,21 +121,37 @@ def last_layer(study, initial, name="last_layer", progress=True):
     folder = course.run_folder(f"{study.name}_{name}")
     net = nets.instantiate(study.branch("fc6"))
     weights.transplant(initial, net)
-    pooled = [features.cached(course.run_folder(f"{study.name}_features"), net, examples)
-              for examples in (study.training, study.validation, study.test)]
+    pooled = [
+        features.cached(course.run_folder(f"{study.name}_features"), net, examples)
+        for examples in (study.training, study.validation, study.test)
+    ]
     return solver.fit(study.head(), study.last_layer, pooled[0], pooled[1], folder, test=pooled[2], progress=progress)
 
 
 def fine_tune(study, initial, head, progress=True):
     """The Run of the whole branch, from the convolutions of `initial` and the fc6 of the Run `head` (notebook 04)."""
     start = initial | head.weights()
-    return solver.fit(study.branch(), study.fine_tune, study.training, study.validation,
-                      course.run_folder(f"{study.name}_fine_tune"), initial=start, layers=(*nets.CONVOLUTIONS, "fc6"),
-                      test=study.test, progress=progress)
+    return solver.fit(
+        study.branch(),
+        study.fine_tune,
+        study.training,
+        study.validation,
+        course.run_folder(f"{study.name}_fine_tune"),
+        initial=start,
+        layers=(*nets.CONVOLUTIONS, "fc6"),
+        test=study.test,
+        progress=progress,
+    )
 
 
 def scratch(study, progress=True):
     """The Run of the whole branch from He-initialised weights, everything else as in fine-tuning (notebooks 05, 06)."""
-    return solver.fit(study.branch(fillers="he"), replace(study.fine_tune, name="scratch", title="Branch from scratch"),
-                      study.training, study.validation, course.run_folder(f"{study.name}_scratch"), test=study.test,
-                      progress=progress)
+    return solver.fit(
+        study.branch(fillers="he"),
+        replace(study.fine_tune, name="scratch", title="Branch from scratch"),
+        study.training,
+        study.validation,
+        course.run_folder(f"{study.name}_scratch"),
+        test=study.test,
+        progress=progress,
+    )

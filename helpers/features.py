@@ -1,4 +1,5 @@
 """Frozen-trunk activations, computed once: while the trunk does not change, neither do they."""
+
 import os
 import pathlib
 

@@ -4,6 +4,7 @@ A permutation is nine integers 1..9. The tile at position i of a puzzle is the o
 and positions are counted from the top left, row by row, as in the authors' code (MehdiNoroozi/JigsawPuzzleSolver).
 Wherever an argument is called rng it is a NumPy Generator, or an integer seed that makes one.
 """
+
 import itertools
 import math
 
@@ -24,8 +25,9 @@ def choose_permutations(count, seed=0, tiles=GRID * GRID):
     if not 2 <= tiles <= GRID * GRID:
         raise ValueError(f"tiles is {tiles}; choose between 2 and {GRID * GRID}")
     if not 1 <= count <= math.factorial(tiles):
-        raise ValueError(f"count is {count}; choose between 1 and {math.factorial(tiles):,}, "
-                         f"all the permutations {tiles} tiles have")
+        raise ValueError(
+            f"count is {count}; choose between 1 and {math.factorial(tiles):,}, all the permutations {tiles} tiles have"
+        )
     candidates = np.array(list(itertools.permutations(range(1, tiles + 1))), dtype=np.uint8)
     candidates = np.random.default_rng(seed).permutation(candidates)  # random start, random winner of a tie
     positions = np.ascontiguousarray(candidates.T)  # position by position: comparing is then one pass over memory
@@ -48,8 +50,10 @@ def hamming_distances(permutations):
     Returns int64 (count * (count - 1) / 2,) in the order of the pairs (0, 1), (0, 2), ... (1, 2), ...
     """
     permutations = np.asarray(permutations)
-    return np.concatenate([np.zeros(0, dtype=np.int64)] + [
-        (permutations[i + 1:] != permutations[i]).sum(axis=1) for i in range(len(permutations))])
+    return np.concatenate(
+        [np.zeros(0, dtype=np.int64)]
+        + [(permutations[i + 1 :] != permutations[i]).sum(axis=1) for i in range(len(permutations))]
+    )
 
 
 def inverse(permutation):
@@ -66,8 +70,10 @@ def cell_corners(shape, cell=CELL, rng=None):
     side = GRID * cell
     height, width = shape[:2]
     if min(height, width) < side:
-        raise ValueError(f"the photograph is {height} x {width} pixels, {GRID} x {GRID} cells of {cell} need "
-                         f"{side} x {side}; enlarge it, or choose a cell of at most {min(height, width) // GRID}")
+        raise ValueError(
+            f"the photograph is {height} x {width} pixels, {GRID} x {GRID} cells of {cell} need "
+            f"{side} x {side}; enlarge it, or choose a cell of at most {min(height, width) // GRID}"
+        )
     square = np.random.default_rng(rng).integers(0, [height - side + 1, width - side + 1])
     return square + np.array(list(np.ndindex(GRID, GRID))) * cell
 
@@ -85,7 +91,7 @@ def tile_corners(cells, cell=CELL, tile=TILE, rng=None):
 
 def cut_at(photo, corners, tile=TILE):
     """The square tiles of a photograph whose top left pixels are given. Returns (len(corners), tile, tile, 3)."""
-    return np.stack([photo[row:row + tile, column:column + tile] for row, column in corners])
+    return np.stack([photo[row : row + tile, column : column + tile] for row, column in corners])
 
 
 def cut_tiles(photo, cell=CELL, tile=TILE, rng=None):
@@ -96,8 +102,10 @@ def cut_tiles(photo, cell=CELL, tile=TILE, rng=None):
     """
     photo = np.asarray(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise ValueError(f"a photograph is uint8 (height, width, 3), this array is {photo.dtype} {photo.shape}; "
-                         "skimage.util.img_as_ubyte and skimage.color.gray2rgb convert others")
+        raise ValueError(
+            f"a photograph is uint8 (height, width, 3), this array is {photo.dtype} {photo.shape}; "
+            "skimage.util.img_as_ubyte and skimage.color.gray2rgb convert others"
+        )
     rng = np.random.default_rng(rng)
     return cut_at(photo, tile_corners(cell_corners(photo.shape, cell, rng), cell, tile, rng), tile)
 
@@ -158,7 +166,7 @@ def assemble(tiles, gap=4):
     picture = np.full((side, side, 3), 255, dtype=np.uint8)
     for content, (row, column) in zip(tiles, np.ndindex(GRID, GRID)):
         top, left = row * (tile + gap), column * (tile + gap)
-        picture[top:top + tile, left:left + tile] = content
+        picture[top : top + tile, left : left + tile] = content
     return picture
 
 

@@ -3,13 +3,13 @@
 `str(net)` is the prototxt. The CFN follows train_val_cfn_jps.prototxt of MehdiNoroozi/JigsawPuzzleSolver
 (Noroozi & Favaro, ECCV 2016, arXiv 1603.09246), AlexNet follows BVLC/caffe models/bvlc_alexnet.
 """
+
 import os
 import pathlib
 import tempfile
 
 import caffe
-from caffe import layers as L
-from caffe import params as P
+from caffe import layers as L, params as P
 from caffe.proto import caffe_pb2
 
 TILES = 9
@@ -29,8 +29,10 @@ def _params(weight, frozen=False):
     """lr_mult 1/2 and decay_mult 1/0 for weights/bias as in both prototxts; 0 freezes. `weight` names shared blobs."""
     names = [f"{weight}_w", f"{weight}_b"] if weight else [None, None]
     multipliers = [(0, 0), (0, 0)] if frozen else [(1, 1), (2, 0)]
-    return [dict(lr_mult=lr, decay_mult=decay, **({"name": name} if name else {}))
-            for name, (lr, decay) in zip(names, multipliers)]
+    return [
+        dict(lr_mult=lr, decay_mult=decay, **({"name": name} if name else {}))
+        for name, (lr, decay) in zip(names, multipliers)
+    ]
 
 
 def _filler(fillers, std, bias):
@@ -50,13 +52,22 @@ def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=F
     for name, (outputs, kernel, stride, pad, group, bias) in _TRUNK.items():
         number = name[-1]
         top = spec[name + suffix] = L.Convolution(
-            bottom, num_output=round(outputs * width), kernel_size=kernel, stride=stride, pad=pad, group=group,
-            param=_params(name if share else None, frozen), **_filler(fillers, 0.01, bias))
+            bottom,
+            num_output=round(outputs * width),
+            kernel_size=kernel,
+            stride=stride,
+            pad=pad,
+            group=group,
+            param=_params(name if share else None, frozen),
+            **_filler(fillers, 0.01, bias),
+        )
         if batch_norm:
             top = spec[f"bn{number}{suffix}"] = L.BatchNorm(
-                top, in_place=True, moving_average_fraction=0.95, param=[dict(lr_mult=0, decay_mult=0)] * 3)
+                top, in_place=True, moving_average_fraction=0.95, param=[dict(lr_mult=0, decay_mult=0)] * 3
+            )
             top = spec[f"scale{number}{suffix}"] = L.Scale(
-                top, in_place=True, bias_term=True, param=[dict(lr_mult=1, decay_mult=0)] * 2)
+                top, in_place=True, bias_term=True, param=[dict(lr_mult=1, decay_mult=0)] * 2
+            )
         bottom = spec[f"relu{number}{suffix}"] = L.ReLU(top, in_place=True)
         if number in "125":
             bottom = spec[f"pool{number}{suffix}"] = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=2)
@@ -82,8 +93,12 @@ def _loss(spec, scores):
 def _classifier(spec, bottom, classes):
     """The report's new layer: fc6 with `classes` outputs and Glorot-uniform weights (Caffe's xavier, averaged)."""
     spec.fc6 = L.InnerProduct(
-        bottom, num_output=classes, param=_params(None),
-        weight_filler=dict(type="xavier", variance_norm=P.Filler.AVERAGE), bias_filler=dict(type="constant", value=0.0))
+        bottom,
+        num_output=classes,
+        param=_params(None),
+        weight_filler=dict(type="xavier", variance_norm=P.Filler.AVERAGE),
+        bias_filler=dict(type="constant", value=0.0),
+    )
     _loss(spec, spec.fc6)
 
 
@@ -148,9 +163,18 @@ def cfn(permutations, tile=64, batch_size=256, fc6=1024, fc7=4096):
     return _message(spec, f"CFN, {permutations} permutations")
 
 
-def stacked_cfn(permutations, tile=64, batch_size=256, fc6=1024, fc7=4096, fillers="authors", batch_norm=False,
-                dropout=True, width=1.0):
-    """The same function as `cfn` from one trunk: the nine tiles are stacked on the batch axis, (N, 27, t, t) -> (9N, 3, t, t).
+def stacked_cfn(
+    permutations,
+    tile=64,
+    batch_size=256,
+    fc6=1024,
+    fc7=4096,
+    fillers="authors",
+    batch_norm=False,
+    dropout=True,
+    width=1.0,
+):
+    """The same function as `cfn` from one trunk: nine tiles stacked on the batch axis, (N, 27, t, t) -> (9N, 3, t, t).
 
     Layer names are those of `branch`, so its convolutions transplant by name.
     batch_norm puts BatchNorm and Scale after each convolution while training; weights.fold_batch_norm removes them.
@@ -171,8 +195,15 @@ def alexnet(classes=1000, batch_size=128):
     for name, (outputs, kernel, _, pad, group, _) in _TRUNK.items():
         number = name[-1]
         top = spec[name] = L.Convolution(
-            bottom, num_output=outputs, kernel_size=kernel, stride=4 if number == "1" else 1, pad=pad, group=group,
-            param=_params(None), **_filler("authors", 0.01, 0.0 if number in "13" else 0.1))
+            bottom,
+            num_output=outputs,
+            kernel_size=kernel,
+            stride=4 if number == "1" else 1,
+            pad=pad,
+            group=group,
+            param=_params(None),
+            **_filler("authors", 0.01, 0.0 if number in "13" else 0.1),
+        )
         bottom = spec[f"relu{number}"] = L.ReLU(top, in_place=True)
         if number in "12":
             bottom = spec[f"norm{number}"] = L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
@@ -196,7 +227,7 @@ def instantiate(net, phase=caffe.TEST, path=None):
 def parameter_counts(net):
     """Learnable numbers per layer, {layer name: int}, weights shared between layers counted once.
 
-    Caffe itself infers the shapes, from a copy of `net` with batch size 1 and constant fillers (gaussian ones are slow).
+    Caffe itself infers the shapes, from a copy of `net` with batch size 1 and constant fillers (the fast ones).
     """
     small = caffe_pb2.NetParameter()
     small.CopyFrom(net)

@@ -1,4 +1,5 @@
 """Figures made of pictures: images, puzzles, filters, activations. Notebooks call them from plots, like the others."""
+
 import math
 import textwrap
 
@@ -32,7 +33,7 @@ def class_examples(image_set, per_class=8):
     rows = np.full((len(image_set.class_names), per_class) + image_set.images.shape[1:], 255, dtype=np.uint8)
     for label, row in enumerate(rows):
         found = image_set.images[image_set.labels == label][:per_class]
-        row[:len(found)] = found
+        row[: len(found)] = found
     figure, axes = one_axes("", "", size=(1.3 + 0.75 * per_class, 0.2 + 0.76 * len(rows)))
     axes.imshow(_mosaic(rows.reshape(-1, *rows.shape[2:]), per_class, gap=255))
     axes.set_yticks(np.arange(len(rows)) * (side + 1) + side / 2, image_set.class_names)
@@ -111,8 +112,9 @@ def filter_change(before, after, columns=8, order="RGB"):
     zoom = f", enlarged {limit / _limit(change):,.3g} times" if change.any() else ""
     words = f"change{zoom}\n({np.linalg.norm(change) / np.linalg.norm(before):.2%} of the norm before)"
     figure, grid = panels(1, 3, width=3.5, ratio=math.ceil(len(before) / columns) / columns, text=True)
-    for axes, values, title, top in zip(grid.flat, (before, after, change), ("before", "after", words),
-                                        (limit, limit, _limit(change))):
+    for axes, values, title, top in zip(
+        grid.flat, (before, after, change), ("before", "after", words), (limit, limit, _limit(change))
+    ):
         _filters_on(axes, values, title, columns, "shared", order, top)
     return figure
 
@@ -122,8 +124,10 @@ def activations(blob, columns=16, scaling="shared", title=None):
     """The channels of one image's blob, float (C, H, W), as tiles; scaling: "shared" or "channel" (its own range)."""
     blob = np.asarray(blob, dtype=np.float64)
     if blob.ndim != 3:
-        raise ValueError(f"a blob of one image is (channels, height, width), this one is {blob.shape}; "
-                         "take one image with net.blobs[name].data[i]")
+        raise ValueError(
+            f"a blob of one image is (channels, height, width), this one is {blob.shape}; "
+            "take one image with net.blobs[name].data[i]"
+        )
     if scaling == "channel":
         blob = _unit(blob, blob.min(axis=(1, 2), keepdims=True), blob.max(axis=(1, 2), keepdims=True))
     figure, grid = panels(1, 1, width=7.5, ratio=math.ceil(len(blob) / columns) / columns)
@@ -135,15 +139,22 @@ def activations(blob, columns=16, scaling="shared", title=None):
 
 
 def _tiles_on(axes, tiles, permutation, title):
-    if len(tiles) != jigsaw.GRID ** 2:
-        raise ValueError(f"a puzzle has {jigsaw.GRID ** 2} tiles, these are {len(tiles)}")
+    if len(tiles) != jigsaw.GRID**2:
+        raise ValueError(f"a puzzle has {jigsaw.GRID**2} tiles, these are {len(tiles)}")
     side, gap = tiles.shape[1], max(2, tiles.shape[1] // 12)
     axes.imshow(jigsaw.assemble(np.stack(_as_pictures(tiles)), gap))
     axes.set_title(title or "")
     numbers = range(1, len(tiles) + 1) if permutation is None else permutation
     for number, (row, column) in zip(numbers, np.ndindex(jigsaw.GRID, jigsaw.GRID)):
-        axes.text(column * (side + gap) + side * 0.04, row * (side + gap) + side * 0.04, number, va="top", fontsize=11,
-                  fontweight="bold", bbox={"facecolor": "white", "edgecolor": "none", "pad": 2.5})
+        axes.text(
+            column * (side + gap) + side * 0.04,
+            row * (side + gap) + side * 0.04,
+            number,
+            va="top",
+            fontsize=11,
+            fontweight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 2.5},
+        )
 
 
 def _unit(values, low, high):
@@ -167,7 +178,7 @@ def _mosaic(pictures, columns, gap):
     mosaic = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), gap, dtype=pictures.dtype)
     for i, picture in enumerate(pictures):
         top, left = i // columns * (height + 1), i % columns * (width + 1)
-        mosaic[top:top + height, left:left + width] = picture
+        mosaic[top : top + height, left : left + width] = picture
     return mosaic
 
 
@@ -179,14 +190,16 @@ def _limit(weights):
 def _filters_on(axes, weights, title, columns, scaling, order, limit=None):
     weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim != 4 or weights.shape[1] not in (1, 3):
-        raise ValueError(f"filters are (N, 3, k, k), or (N, 1, k, k); these are {weights.shape}; "
-                         "choose one input channel of a deeper layer with weights[:, c:c + 1]")
+        raise ValueError(
+            f"filters are (N, 3, k, k), or (N, 1, k, k); these are {weights.shape}; "
+            "choose one input channel of a deeper layer with weights[:, c:c + 1]"
+        )
     if scaling not in ("filter", "shared") or order not in ("RGB", "BGR"):
         raise ValueError(f"scaling is {scaling!r}, order {order!r}; choose 'filter' or 'shared', 'RGB' or 'BGR'")
     if scaling == "filter":
         pictures = _unit(weights, *(edge(axis=(1, 2, 3), keepdims=True) for edge in (weights.min, weights.max)))
     else:
         pictures = np.clip(0.5 + 0.5 * weights / (limit or _limit(weights)), 0, 1)
-    pictures = pictures.transpose(0, 2, 3, 1)[..., ::-1 if order == "BGR" else 1]
+    pictures = pictures.transpose(0, 2, 3, 1)[..., :: -1 if order == "BGR" else 1]
     axes.imshow(_mosaic(np.broadcast_to(pictures, pictures.shape[:3] + (3,)), columns, 1.0))
     axes.set_title(title or "")

@@ -4,6 +4,7 @@ Training is solid and validation is dashed everywhere. Shares (accuracies, chanc
 `show(figure, alt)` puts a figure into the notebook, `png(figure)` gives its bytes, for widgets.
 Figures made of pictures live in helpers.pictures and are called from here like the others.
 """
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -22,9 +23,30 @@ from helpers.pictures import (
     tiles,
 )
 
-__all__ = ["accuracy", "activations", "architecture", "bars", "class_examples", "confusion", "filter_change",
-           "filters", "filters_beside", "grid_on_photo", "hamming_histogram", "histogram", "image_grid",
-           "learning_rates", "losses", "per_class", "png", "puzzle", "puzzle_accuracy", "show", "tiles"]
+__all__ = [
+    "accuracy",
+    "activations",
+    "architecture",
+    "bars",
+    "class_examples",
+    "confusion",
+    "filter_change",
+    "filters",
+    "filters_beside",
+    "grid_on_photo",
+    "hamming_histogram",
+    "histogram",
+    "image_grid",
+    "learning_rates",
+    "losses",
+    "per_class",
+    "png",
+    "puzzle",
+    "puzzle_accuracy",
+    "show",
+    "tiles",
+]
+
 
 @styled
 def losses(history, best_epoch=None, reported=None, title=None):
@@ -74,8 +96,9 @@ def learning_rates(rates, iterations_per_epoch=None):
     for label, (iterations, values) in rates.items():
         axes.semilogy(iterations, values, label=label)
     if iterations_per_epoch:
-        axes.secondary_xaxis("top", functions=(lambda i: i / iterations_per_epoch, lambda e: e * iterations_per_epoch)
-                             ).set_xlabel("epoch")
+        axes.secondary_xaxis(
+            "top", functions=(lambda i: i / iterations_per_epoch, lambda e: e * iterations_per_epoch)
+        ).set_xlabel("epoch")
     _legend(axes)
     return figure
 
@@ -87,10 +110,17 @@ def hamming_histogram(distances):
     values, counts = np.unique(distances, return_counts=True)
     axes.bar(values, counts, width=0.8)
     axes.axvline(np.mean(distances), color=VERMILLION, linestyle=":")
-    axes.text(np.mean(distances) - 0.1, counts.max(), f"mean {np.mean(distances):.2f}", color=VERMILLION,
-              fontweight="bold", ha="right", va="top")
-    axes.set_xticks(range(jigsaw.GRID ** 2 + 1))
-    axes.set_xlim(0.4, jigsaw.GRID ** 2 + 0.6)
+    axes.text(
+        np.mean(distances) - 0.1,
+        counts.max(),
+        f"mean {np.mean(distances):.2f}",
+        color=VERMILLION,
+        fontweight="bold",
+        ha="right",
+        va="top",
+    )
+    axes.set_xticks(range(jigsaw.GRID**2 + 1))
+    axes.set_xlim(0.4, jigsaw.GRID**2 + 0.6)
     return figure
 
 
@@ -111,8 +141,10 @@ def confusion(matrix, class_names):
     """A confusion matrix, (C, C) counts, row = true class, column = predicted; colour is the share of the row."""
     matrix = np.asarray(matrix)
     if matrix.shape != (len(class_names),) * 2:
-        raise ValueError(f"the matrix is {matrix.shape}, the class names are {len(class_names)}; "
-                         "give one row and one column for each class")
+        raise ValueError(
+            f"the matrix is {matrix.shape}, the class names are {len(class_names)}; "
+            "give one row and one column for each class"
+        )
     few = len(class_names) <= 30
     side = min(9, 2.5 + 0.42 * len(class_names)) if few else 8
     figure = Figure(figsize=(side + 1, side))
@@ -125,8 +157,15 @@ def confusion(matrix, class_names):
         axes.set_yticks(range(len(class_names)), class_names)
     if len(class_names) <= 15:
         for (row, column), count in np.ndenumerate(matrix):
-            axes.text(column, row, count, ha="center", va="center", fontsize=10,
-                      color="white" if share[row, column] > 55 else "black")
+            axes.text(
+                column,
+                row,
+                count,
+                ha="center",
+                va="center",
+                fontsize=10,
+                color="white" if share[row, column] > 55 else "black",
+            )
     return figure
 
 
@@ -157,12 +196,24 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
             raise ValueError(f"{len(labels)} labels have {len(given)} {name}; give one each")
     scale = 100 if percent else 1
     places = range(len(labels))[::-1]
-    figure, axes = _bars(list(labels)[::-1], scale * np.asarray(values, dtype=float)[::-1], axis,
-                         None if errors is None else scale * np.asarray(errors, dtype=float)[::-1])
+    figure, axes = _bars(
+        list(labels)[::-1],
+        scale * np.asarray(values, dtype=float)[::-1],
+        axis,
+        None if errors is None else scale * np.asarray(errors, dtype=float)[::-1],
+    )
     told = np.array([np.nan if value is None else value for value in reported or [None] * len(labels)], dtype=float)
     if np.isfinite(told).any():
-        axes.plot(scale * told, places, "D", markersize=8, markerfacecolor="white", markeredgewidth=1.8,
-                  color=VERMILLION, label="reported")
+        axes.plot(
+            scale * told,
+            places,
+            "D",
+            markersize=8,
+            markerfacecolor="white",
+            markeredgewidth=1.8,
+            color=VERMILLION,
+            label="reported",
+        )
     _level(axes.axvline, chance, "chance", ":", scale)
     ends = scale * np.fmax(np.add(values, 0 if errors is None else errors), told)  # numbers stand right of every mark
     for place, value, end in zip(places, values, ends):
@@ -216,13 +267,27 @@ def _curves(axes, history, quantity, scale, best_epoch):
             raise ValueError(f"the history {label!r} has {lack}; give the table of a run's history.csv")
         hue = COLOURS[i % len(COLOURS)]
         for part, linestyle, colour in (("training", "-", hue), ("validation", "--", hue if several else VERMILLION)):
-            axes.plot(table["epoch"], scale * table[f"{part}_{quantity}"], linestyle, color=colour,
-                      marker="o" if len(table) <= 30 else None, label=f"{label}, {part}".removeprefix(", "))
+            axes.plot(
+                table["epoch"],
+                scale * table[f"{part}_{quantity}"],
+                linestyle,
+                color=colour,
+                marker="o" if len(table) <= 30 else None,
+                label=f"{label}, {part}".removeprefix(", "),
+            )
         best = best_epoch.get(label) if several and best_epoch else best_epoch
         if best is not None:
             value = scale * table.loc[table["epoch"] == best, needed[2]].item()
-            axes.plot(best, value, "o", markersize=12, markerfacecolor="none", markeredgewidth=2, color=colour,
-                      label=f"{label}, best epoch: {best}".removeprefix(", "))
+            axes.plot(
+                best,
+                value,
+                "o",
+                markersize=12,
+                markerfacecolor="none",
+                markeredgewidth=2,
+                color=colour,
+                label=f"{label}, best epoch: {best}".removeprefix(", "),
+            )
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 

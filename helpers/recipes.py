@@ -3,6 +3,7 @@
 Source: Alonso Membrilla & Palencia Blanco, "Proyecto final, Visión por Computador", 29/01/2021.
 Fields that the report leaves open say so where they are set.
 """
+
 from dataclasses import dataclass, replace
 
 
@@ -17,6 +18,7 @@ class Recipe:
     patience, epsilon: see helpers.early_stopping.
     reported_epochs, reported_test_accuracy: what the report says (accuracy in [0, 1]), None for a demonstration.
     """
+
     name: str
     title: str
     trains: str
@@ -36,40 +38,97 @@ class Recipe:
 
 
 CIFAR100_LAST_LAYER = Recipe(
-    name="cifar100_last_layer", title="CIFAR-100, last layer", trains="fc6",
-    base_lr=0.01, lr_policy="exp", gamma=0.9995, weight_decay=0.001, max_epochs=200, patience=5,
-    reported_epochs=64, reported_test_accuracy=0.3766)
+    name="cifar100_last_layer",
+    title="CIFAR-100, last layer",
+    trains="fc6",
+    base_lr=0.01,
+    lr_policy="exp",
+    gamma=0.9995,
+    weight_decay=0.001,
+    max_epochs=200,
+    patience=5,
+    reported_epochs=64,
+    reported_test_accuracy=0.3766,
+)
 
 CIFAR100_FINE_TUNE = Recipe(
-    name="cifar100_fine_tune", title="CIFAR-100, fine-tuning", trains="all",
-    base_lr=0.0005, lr_policy="step", gamma=0.2, stepsize_epochs=5, weight_decay=0.0005, max_epochs=50, patience=1,
-    reported_epochs=15, reported_test_accuracy=0.527)
+    name="cifar100_fine_tune",
+    title="CIFAR-100, fine-tuning",
+    trains="all",
+    base_lr=0.0005,
+    lr_policy="step",
+    gamma=0.2,
+    stepsize_epochs=5,
+    weight_decay=0.0005,
+    max_epochs=50,
+    patience=1,
+    reported_epochs=15,
+    reported_test_accuracy=0.527,
+)
 
 FRUITS360_LAST_LAYER = Recipe(
-    name="fruits360_last_layer", title="Fruits-360, last layer", trains="fc6",
-    base_lr=0.01, lr_policy="exp", gamma=0.9995, weight_decay=0.001, max_epochs=200, patience=5,
-    reported_epochs=98, reported_test_accuracy=0.91)
+    name="fruits360_last_layer",
+    title="Fruits-360, last layer",
+    trains="fc6",
+    base_lr=0.01,
+    lr_policy="exp",
+    gamma=0.9995,
+    weight_decay=0.001,
+    max_epochs=200,
+    patience=5,
+    reported_epochs=98,
+    reported_test_accuracy=0.91,
+)
 
 FRUITS360_FINE_TUNE = Recipe(  # "larger stepsize" than CIFAR-100's is all the report says
-    name="fruits360_fine_tune", title="Fruits-360, fine-tuning", trains="all",
-    base_lr=0.0003, lr_policy="step", gamma=0.2, stepsize_epochs=8, weight_decay=0.0005, max_epochs=50, patience=1,
-    reported_epochs=15, reported_test_accuracy=0.9691)
+    name="fruits360_fine_tune",
+    title="Fruits-360, fine-tuning",
+    trains="all",
+    base_lr=0.0003,
+    lr_policy="step",
+    gamma=0.2,
+    stepsize_epochs=8,
+    weight_decay=0.0005,
+    max_epochs=50,
+    patience=1,
+    reported_epochs=15,
+    reported_test_accuracy=0.9691,
+)
 
 REPORT = (CIFAR100_LAST_LAYER, CIFAR100_FINE_TUNE, FRUITS360_LAST_LAYER, FRUITS360_FINE_TUNE)
 
 # The demonstration on the embedded photographs: the report's CIFAR-100 settings, fewer epochs, nothing reported.
 PHOTOS_LAST_LAYER = replace(
-    CIFAR100_LAST_LAYER, name="photos_last_layer", title="Photographs, last layer", max_epochs=60,
-    reported_epochs=None, reported_test_accuracy=None)
+    CIFAR100_LAST_LAYER,
+    name="photos_last_layer",
+    title="Photographs, last layer",
+    max_epochs=60,
+    reported_epochs=None,
+    reported_test_accuracy=None,
+)
 PHOTOS_FINE_TUNE = replace(
-    CIFAR100_FINE_TUNE, name="photos_fine_tune", title="Photographs, fine-tuning", max_epochs=15,
-    reported_epochs=None, reported_test_accuracy=None)
+    CIFAR100_FINE_TUNE,
+    name="photos_fine_tune",
+    title="Photographs, fine-tuning",
+    max_epochs=15,
+    reported_epochs=None,
+    reported_test_accuracy=None,
+)
 
 # The small CFN of notebook 01: ours. BatchNorm while training and Adam, since the authors' SGD 0.01 from gaussian
 # fillers needs hundreds of thousands of iterations (their solver: 350,000).
 PHOTOS_PRETEXT = Recipe(
-    name="photos_pretext", title="Photographs, jigsaw pretext", trains="all", base_lr=0.001, lr_policy="exp", gamma=0.999,
-    weight_decay=1e-4, max_epochs=4, patience=4, batch_size=32)
+    name="photos_pretext",
+    title="Photographs, jigsaw pretext",
+    trains="all",
+    base_lr=0.001,
+    lr_policy="exp",
+    gamma=0.999,
+    weight_decay=1e-4,
+    max_epochs=4,
+    patience=4,
+    batch_size=32,
+)
 
 VALIDATION_FRACTION = 0.15  # of the training images
 IMAGE_SIZE = 64  # pixels, the side of the branch's input

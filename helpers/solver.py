@@ -1,4 +1,5 @@
 """The Caffe solver loop: `solver.step(1)` per batch, early stopping, snapshots that a later run resumes from."""
+
 import dataclasses
 import datetime
 import json
@@ -24,8 +25,16 @@ from helpers.early_stopping import EarlyStopping
 from helpers.examples import check, feed, forward
 from helpers.nets import CONVOLUTIONS
 
-EPOCH_COLUMNS = ["epoch", "iteration", "training_loss", "training_accuracy", "validation_loss", "validation_accuracy",
-                 "learning_rate", "seconds"]
+EPOCH_COLUMNS = [
+    "epoch",
+    "iteration",
+    "training_loss",
+    "training_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "learning_rate",
+    "seconds",
+]
 ITERATION_COLUMNS = ["iteration", "epoch", "loss", "learning_rate"]
 
 
@@ -41,11 +50,22 @@ def solver_parameter(recipe, net_path, per_epoch, seed=0):
     Adam's beta1 is `momentum` and its weight decay is coupled L2 (adam_solver.cpp, sgd_solver.cpp).
     """
     parameter = caffe_pb2.SolverParameter(
-        net=str(net_path), type="Adam", base_lr=recipe.base_lr, lr_policy=recipe.lr_policy, gamma=recipe.gamma,
-        momentum=recipe.momentum, momentum2=recipe.momentum2, weight_decay=recipe.weight_decay,
-        max_iter=recipe.max_epochs * per_epoch, test_initialization=False, display=0, random_seed=seed,
-        snapshot_prefix=str(pathlib.Path(net_path).with_name("part")), snapshot_after_train=False,
-        solver_mode=caffe_pb2.SolverParameter.CPU)
+        net=str(net_path),
+        type="Adam",
+        base_lr=recipe.base_lr,
+        lr_policy=recipe.lr_policy,
+        gamma=recipe.gamma,
+        momentum=recipe.momentum,
+        momentum2=recipe.momentum2,
+        weight_decay=recipe.weight_decay,
+        max_iter=recipe.max_epochs * per_epoch,
+        test_initialization=False,
+        display=0,
+        random_seed=seed,
+        snapshot_prefix=str(pathlib.Path(net_path).with_name("part")),
+        snapshot_after_train=False,
+        solver_mode=caffe_pb2.SolverParameter.CPU,
+    )
     if recipe.lr_policy == "step":
         parameter.stepsize = recipe.stepsize_epochs * per_epoch
     return parameter
@@ -58,7 +78,7 @@ def learning_rates(recipe, iterations, per_epoch):
     """
     iterations = np.asarray(iterations)
     if recipe.lr_policy == "exp":
-        return recipe.base_lr * recipe.gamma ** iterations
+        return recipe.base_lr * recipe.gamma**iterations
     if recipe.lr_policy == "step":
         return recipe.base_lr * recipe.gamma ** (iterations // (recipe.stepsize_epochs * per_epoch))
     raise ValueError(f"lr_policy is {recipe.lr_policy!r}; this course uses 'exp' and 'step'")
@@ -71,6 +91,7 @@ class Run:
     result: how it ended, best epoch and its validation loss, test accuracy if there was a test set, the settings,
     and where it was made (commit, date, machine).
     """
+
     folder: pathlib.Path
     history: pd.DataFrame
     iterations: pd.DataFrame
@@ -91,8 +112,12 @@ def load(folder):
     folder = pathlib.Path(folder)
     if not (folder / "result.json").exists():
         raise FileNotFoundError(f"{folder} holds no training yet; run the notebook that makes it, or solver.fit")
-    return Run(folder, pd.read_csv(folder / "history.csv"), pd.read_csv(folder / "iterations.csv"),
-               json.loads((folder / "result.json").read_text()))
+    return Run(
+        folder,
+        pd.read_csv(folder / "history.csv"),
+        pd.read_csv(folder / "iterations.csv"),
+        json.loads((folder / "result.json").read_text()),
+    )
 
 
 def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUTIONS, test=None, seed=0, progress=True):
@@ -129,12 +154,22 @@ def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUT
     stopping = EarlyStopping(recipe.patience, recipe.epsilon)
     stop = any([stopping.update(row["epoch"], row["validation_loss"]) for row in history])
     epochs = range(len(history) + 1, recipe.max_epochs + 1) if not stop else range(0)
-    bar = tqdm(total=recipe.max_epochs * per_epoch, initial=len(iterations), desc="iterations", mininterval=0.5,
-               ascii=" -", ncols=100, file=sys.stdout, disable=not progress)  # plain text: widget bars break GitHub
+    bar = tqdm(
+        total=recipe.max_epochs * per_epoch,
+        initial=len(iterations),
+        desc="iterations",
+        mininterval=0.5,
+        ascii=" -",
+        ncols=100,
+        file=sys.stdout,
+        disable=not progress,
+    )  # plain text: widget bars break GitHub
     status = "stopped early" if stop else "all epochs"
     try:
         for epoch in epochs:
-            row, steps = _epoch(solver, test_net, recipe, training, validation, epoch, len(iterations), per_epoch, seed, bar)
+            row, steps = _epoch(
+                solver, test_net, recipe, training, validation, epoch, len(iterations), per_epoch, seed, bar
+            )
             history, iterations = [*history, row], iterations + steps
             stop = stopping.update(epoch, row["validation_loss"])
             if stopping.best_epoch == epoch:
@@ -163,18 +198,39 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, iteration, per
         solver.step(1)
         loss = float(solver.net.blobs["loss"].data)
         if not np.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at iteration {iteration}: lower base_lr ({recipe.base_lr}) and train again; "
-                                     "the epochs before are saved")
-        steps.append({"iteration": iteration, "epoch": epoch, "loss": loss,
-                      "learning_rate": float(learning_rates(recipe, iteration, per_epoch))})
+            raise FloatingPointError(
+                f"the loss is {loss} at iteration {iteration}: lower base_lr ({recipe.base_lr}) and train again; "
+                "the epochs before are saved"
+            )
+        steps.append(
+            {
+                "iteration": iteration,
+                "epoch": epoch,
+                "loss": loss,
+                "learning_rate": float(learning_rates(recipe, iteration, per_epoch)),
+            }
+        )
         losses += loss * len(labels)
         correct += float(solver.net.blobs["accuracy"].data) * len(labels)
         iteration += 1
         bar.update()
     validation_loss, validation_accuracy = score(test_net, validation, recipe.batch_size)
     bar.set_postfix_str(f"epoch {epoch}, loss {losses / len(training):.2f}, validation {validation_loss:.2f}")
-    row = dict(zip(EPOCH_COLUMNS, [epoch, iteration, losses / len(training), correct / len(training), validation_loss,
-                                   validation_accuracy, steps[-1]["learning_rate"], time.perf_counter() - start]))
+    row = dict(
+        zip(
+            EPOCH_COLUMNS,
+            [
+                epoch,
+                iteration,
+                losses / len(training),
+                correct / len(training),
+                validation_loss,
+                validation_accuracy,
+                steps[-1]["learning_rate"],
+                time.perf_counter() - start,
+            ],
+        )
+    )
     return row, steps
 
 
@@ -189,10 +245,16 @@ def score(net, examples, batch_size=128):
 def _settings(net, recipe, training, validation, test, initial, layers, seed):
     """What decides the course of a training; two runs with equal settings are the same run."""
     chosen = {name: initial[name] for name in layers if name in initial} if initial else None
-    return {"recipe": dataclasses.asdict(recipe), "net": zlib.crc32(str(net).encode()), "seed": seed,
-            "training": training.fingerprint(), "validation": validation.fingerprint(),
-            "test": test.fingerprint() if test else None, "initial": weights.fingerprint(chosen),
-            "examples": [len(training), len(validation), len(test) if test else 0]}
+    return {
+        "recipe": dataclasses.asdict(recipe),
+        "net": zlib.crc32(str(net).encode()),
+        "seed": seed,
+        "training": training.fingerprint(),
+        "validation": validation.fingerprint(),
+        "test": test.fingerprint() if test else None,
+        "initial": weights.fingerprint(chosen),
+        "examples": [len(training), len(validation), len(test) if test else 0],
+    }
 
 
 def _settings_of(folder):
@@ -261,8 +323,13 @@ def _resume(solver, folder):
 def _finish(folder, net, history, iterations, status, stopping, settings, test):
     """Write the tables and result.json, with the test accuracy of the best epoch, and return the Run."""
     _tables(folder, history, iterations)
-    result = {"status": status, "epochs": len(history), "best_epoch": stopping.best_epoch,
-              "best_validation_loss": stopping.best, "seconds": sum(row["seconds"] for row in history)}
+    result = {
+        "status": status,
+        "epochs": len(history),
+        "best_epoch": stopping.best_epoch,
+        "best_validation_loss": stopping.best,
+        "seconds": sum(row["seconds"] for row in history),
+    }
     if test:
         best = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
         best.copy_from(str(folder / "best.caffemodel"))
@@ -274,6 +341,12 @@ def _finish(folder, net, history, iterations, status, stopping, settings, test):
 def provenance():
     """Commit, date, machine and versions, to be kept beside a result."""
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    return {"commit": commit.stdout.strip() or "not a git checkout", "date": datetime.date.today().isoformat(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores", "device": "cpu",
-            "python": platform.python_version(), "caffe": caffe.__version__, "numpy": np.__version__}
+    return {
+        "commit": commit.stdout.strip() or "not a git checkout",
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "device": "cpu",
+        "python": platform.python_version(),
+        "caffe": caffe.__version__,
+        "numpy": np.__version__,
+    }

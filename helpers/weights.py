@@ -1,4 +1,5 @@
 """Caffemodels: read and verify them without Caffe, fold BatchNorm away, transplant them by name and shape."""
+
 import os
 import pathlib
 import zlib
@@ -19,14 +20,21 @@ def read(path):
     path = pathlib.Path(path)
     content = path.read_bytes()
     if content[:256].lstrip()[:1] == b"<":
-        raise ValueError(f"{path} is a web page, not a caffemodel: the server sent an error page. Delete it and fetch it again.")
+        raise ValueError(
+            f"{path} is a web page, not a caffemodel: the server sent an error page. Delete it and fetch it again."
+        )
     net = caffe_pb2.NetParameter()
     try:
         net.ParseFromString(content)
     except DecodeError as error:
-        raise ValueError(f"{path} is truncated or not a caffemodel ({len(content)} bytes). Delete it and fetch it again.") from error
-    layers = {layer.name: [_array(blob, layer.name, path) for blob in layer.blobs]
-              for layer in (*net.layer, *net.layers) if layer.blobs}
+        raise ValueError(
+            f"{path} is truncated or not a caffemodel ({len(content)} bytes). Delete it and fetch it again."
+        ) from error
+    layers = {
+        layer.name: [_array(blob, layer.name, path) for blob in layer.blobs]
+        for layer in (*net.layer, *net.layers)
+        if layer.blobs
+    }
     if not layers:
         raise ValueError(f"{path} holds no layer with weights; give a .caffemodel (not a .prototxt or .solverstate)")
     return layers
@@ -37,7 +45,9 @@ def _array(blob, layer, path):
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
     data = np.array(blob.data, np.float32)
     if data.size != np.prod(shape):
-        raise ValueError(f"{path}: layer {layer} declares shape {shape} and holds {data.size} numbers. Fetch the file again.")
+        raise ValueError(
+            f"{path}: layer {layer} declares shape {shape} and holds {data.size} numbers. Fetch the file again."
+        )
     return data.reshape(shape)
 
 
@@ -87,8 +97,10 @@ def transplant(layers, net, names=CONVOLUTIONS):
         source, target = layers[donor], net.params[name]
         squeezed = [tuple(n for n in array.shape if n > 1) for array in source]
         if squeezed != [tuple(n for n in blob.data.shape if n > 1) for blob in target]:
-            raise ValueError(f"layer {name}: the weights have shapes {[array.shape for array in source]}, "
-                             f"the net {[tuple(blob.data.shape) for blob in target]}")
+            raise ValueError(
+                f"layer {name}: the weights have shapes {[array.shape for array in source]}, "
+                f"the net {[tuple(blob.data.shape) for blob in target]}"
+            )
         pairs += [(blob, array) for blob, array in zip(target, source)]
     for blob, array in pairs:
         blob.data[...] = array.reshape(blob.data.shape)

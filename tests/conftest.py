@@ -1,4 +1,5 @@
 """What several test modules share."""
+
 import pathlib
 
 import pytest

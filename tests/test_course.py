@@ -1,4 +1,5 @@
 """Profile, folders and the environment check."""
+
 import subprocess
 import sys
 
@@ -42,7 +43,6 @@ def test_a_failed_check_is_one_line_and_the_way_out(monkeypatch, capsys):
 
 
 def test_log_level_and_backend_are_set_before_anything_imports_them():
-    code = ("import helpers, os; "
-            "assert (os.environ['GLOG_minloglevel'], os.environ['KERAS_BACKEND']) == ('2', 'jax')")
+    code = "import helpers, os; assert (os.environ['GLOG_minloglevel'], os.environ['KERAS_BACKEND']) == ('2', 'jax')"
     environment = {"PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", code], cwd=course.ROOT, check=True, env=environment)

@@ -1,4 +1,5 @@
 """ImageSet, the embedded photographs and their crops, CIFAR-100 and Fruits-360."""
+
 import io
 import runpy
 import socket
@@ -18,6 +19,7 @@ from helpers.datasets import ImageSet
 def no_network(monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError("this test must not touch the network")
+
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
@@ -29,6 +31,7 @@ def photos():
 
 # ImageSet
 
+
 def test_an_image_set_has_a_length_and_subsets_in_the_order_asked():
     images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     image_set = ImageSet(images, np.array([0, 1, 0, 1, 1]), ("a", "b"))
@@ -39,22 +42,26 @@ def test_an_image_set_has_a_length_and_subsets_in_the_order_asked():
     assert image_set.subset(image_set.labels == 1).images[:, 0, 0, 0].tolist() == [1, 3, 4]
 
 
-@pytest.mark.parametrize("images, labels, names, message", [
-    (np.zeros((2, 4, 4, 3), np.float32), np.array([0, 0]), ("a",), "float32"),
-    (np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 0]), ("a",), r"\(2, 3, 4, 4\)"),
-    (np.zeros((2, 4, 4, 3), np.uint8), np.array([[0], [0]]), ("a",), r"\(2, 1\)"),
-    (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 0], np.uint8), ("a",), "labels are uint8"),
-    (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 0, 0]), ("a",), "2 images"),
-    (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("a",), "from 0 to 1"),
-    (np.zeros((2, 4, 4, 3), np.uint8), np.array([-1, 0]), ("a",), "from -1 to 0"),
-    (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("a", "a"), "repeat"),
-])
+@pytest.mark.parametrize(
+    "images, labels, names, message",
+    [
+        (np.zeros((2, 4, 4, 3), np.float32), np.array([0, 0]), ("a",), "float32"),
+        (np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 0]), ("a",), r"\(2, 3, 4, 4\)"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.array([[0], [0]]), ("a",), r"\(2, 1\)"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 0], np.uint8), ("a",), "labels are uint8"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 0, 0]), ("a",), "2 images"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("a",), "from 0 to 1"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.array([-1, 0]), ("a",), "from -1 to 0"),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("a", "a"), "repeat"),
+    ],
+)
 def test_an_image_set_refuses_what_is_not_images_with_labels(images, labels, names, message):
     with pytest.raises(ValueError, match=message):
         ImageSet(images, labels, names)
 
 
 # Photographs and their crops
+
 
 def test_ten_colour_photographs_come_from_the_wheels_alone(no_network, photos):
     loaded = datasets.load_photos()
@@ -68,6 +75,7 @@ def test_ten_colour_photographs_come_from_the_wheels_alone(no_network, photos):
 def test_the_photographs_are_those_that_scikit_image_and_scikit_learn_name(photos):
     import skimage.data
     import sklearn.datasets
+
     for name in ("astronaut", "chelsea", "coffee", "rocket"):
         assert np.array_equal(photos[name], getattr(skimage.data, name)()), name
     assert np.array_equal(photos["tissue"], skimage.data.immunohistochemistry())
@@ -86,7 +94,7 @@ def test_a_missing_photograph_says_which_package_to_install_again(monkeypatch):
 def test_regions_cover_every_pixel_of_a_photograph_once(height, width):
     tags = np.zeros((height, width), int)
     for region in datasets.photo_regions(height, width):
-        tags[region.top:region.bottom, region.left:region.right] += 1
+        tags[region.top : region.bottom, region.left : region.right] += 1
     assert (tags == 1).all()
 
 
@@ -98,7 +106,7 @@ def test_no_pixel_serves_two_splits(photos):
             if window.label == label:
                 assert window.y >= 0 and window.x >= 0
                 assert window.y + window.size <= photo.shape[0] and window.x + window.size <= photo.shape[1]
-                tags[window.split][window.y:window.y + window.size, window.x:window.x + window.size] = True
+                tags[window.split][window.y : window.y + window.size, window.x : window.x + window.size] = True
         used = sum(tag.astype(int) for tag in tags.values())
         assert used.max() == 1, name
         assert all(tag.any() for tag in tags.values()), name
@@ -110,7 +118,7 @@ def test_crops_are_real_windows_at_several_scales_and_none_is_flat_or_drawn_twic
     for label, (name, photo) in enumerate(photos.items()):
         own = [w for w in windows if w.label == label]
         assert len({w.size for w in own}) >= 3, name
-        assert min(photo[w.y:w.y + w.size, w.x:w.x + w.size].mean(axis=2).std() for w in own) >= datasets.FLAT
+        assert min(photo[w.y : w.y + w.size, w.x : w.x + w.size].mean(axis=2).std() for w in own) >= datasets.FLAT
 
 
 def test_a_window_of_32_pixels_is_the_photographs_own_pixels_and_larger_ones_are_its_averages(photos):
@@ -119,7 +127,7 @@ def test_a_window_of_32_pixels_is_the_photographs_own_pixels_and_larger_ones_are
     arrays = list(photos.values())
     same = 0
     for crop, label, window in zip(train.images, train.labels, windows, strict=True):
-        cut = arrays[window.label][window.y:window.y + window.size, window.x:window.x + window.size]
+        cut = arrays[window.label][window.y : window.y + window.size, window.x : window.x + window.size]
         assert label == window.label
         assert np.allclose(crop.mean(axis=(0, 1)), cut.mean(axis=(0, 1)), atol=4)
         if window.size == 32:
@@ -143,7 +151,7 @@ def test_fewer_crops_are_the_first_of_more(photos):
     few, many = (datasets.photo_windows(photos, (n, n, n)) for n in (5, 20))
     for split in datasets.SPLITS:
         first = [w for w in few if w.split == split]
-        assert first == [w for w in many if w.split == split][:len(first)]
+        assert first == [w for w in many if w.split == split][: len(first)]
 
 
 @pytest.mark.parametrize("per_class", [(0, 1, 1), (1, 1, 100_000)])
@@ -158,6 +166,7 @@ def test_a_photograph_too_small_for_a_crop_is_refused():
 
 
 # CIFAR-100
+
 
 @pytest.fixture(scope="module")
 def cifar100_arrays(tmp_path_factory, request):
@@ -202,6 +211,7 @@ def test_cifar100_without_a_network_says_the_way_round(no_network, monkeypatch, 
 
 
 # Fruits-360
+
 
 def jpeg(colour, side=100):
     file = io.BytesIO()

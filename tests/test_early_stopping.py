@@ -1,7 +1,7 @@
 """The report's stopping rule, epoch by epoch."""
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers.early_stopping import EarlyStopping
 
@@ -12,17 +12,20 @@ def stops_at(losses, patience, epsilon=1e-4):
     return next((epoch for epoch, loss in enumerate(losses, start=1) if rule.update(epoch, loss)), None)
 
 
-@pytest.mark.parametrize("losses, patience, expected", [
-    ([3.0, 2.0, 1.0, 0.5], 1, None),  # always better
-    ([1.0, 1.1, 1.2], 1, 3),  # one bad epoch is borne, the second stops
-    ([1.0, 1.1, 0.9, 1.0, 1.0], 1, 5),  # an improvement starts the count again
-    ([1.0] + [2.0] * 6, 5, 7),  # patience 5: the sixth bad epoch stops
-    ([1.0] + [2.0] * 5, 5, None),
-    ([1.0, 1.0 - 0.9e-4, 1.0 - 0.95e-4], 1, 3),  # better, but by less than epsilon
-    ([1.0, 1.0 - 1.1e-4, 1.0 - 2.3e-4], 1, None),
-    ([float("nan"), float("nan")], 1, 2),  # NaN never improves
-    ([1.0, 1.1], 0, 2),
-])
+@pytest.mark.parametrize(
+    "losses, patience, expected",
+    [
+        ([3.0, 2.0, 1.0, 0.5], 1, None),  # always better
+        ([1.0, 1.1, 1.2], 1, 3),  # one bad epoch is borne, the second stops
+        ([1.0, 1.1, 0.9, 1.0, 1.0], 1, 5),  # an improvement starts the count again
+        ([1.0] + [2.0] * 6, 5, 7),  # patience 5: the sixth bad epoch stops
+        ([1.0] + [2.0] * 5, 5, None),
+        ([1.0, 1.0 - 0.9e-4, 1.0 - 0.95e-4], 1, 3),  # better, but by less than epsilon
+        ([1.0, 1.0 - 1.1e-4, 1.0 - 2.3e-4], 1, None),
+        ([float("nan"), float("nan")], 1, 2),  # NaN never improves
+        ([1.0, 1.1], 0, 2),
+    ],
+)
 def test_stops_when_the_report_says(losses, patience, expected):
     assert stops_at(losses, patience) == expected
 

@@ -1,4 +1,5 @@
 """Probabilities, accuracy and confusion against scikit-learn and SciPy."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,4 +55,8 @@ def test_beside_report():
     run = SimpleNamespace(result={"epochs": 20, "test_accuracy": 0.4})
     table = evaluation.beside_report({"last layer": (recipes.CIFAR100_LAST_LAYER, run)})
     assert table.loc["last layer"].to_dict() == {
-        "epochs, reported": 64, "epochs, measured": 20, "test accuracy, reported": 0.3766, "test accuracy, measured": 0.4}
+        "epochs, reported": 64,
+        "epochs, measured": 20,
+        "test accuracy, reported": 0.3766,
+        "test accuracy, measured": 0.4,
+    }

@@ -1,4 +1,5 @@
 """The course's trainings: what goes into them. (That they run is shown by the notebooks' test.)"""
+
 import numpy as np
 import pytest
 

@@ -1,4 +1,5 @@
 """Permutation sets against the paper's figures, tiles and puzzles against what they must preserve."""
+
 import itertools
 
 import numpy as np
@@ -104,8 +105,12 @@ def test_a_permutation_of_another_length_is_refused():
 
 
 @settings(deadline=None)
-@given(cell=st.integers(1, 40), less=st.integers(0, 12), seed=st.integers(0, 99),
-       more=st.tuples(st.integers(0, 30), st.integers(0, 30)))
+@given(
+    cell=st.integers(1, 40),
+    less=st.integers(0, 12),
+    seed=st.integers(0, 99),
+    more=st.tuples(st.integers(0, 30), st.integers(0, 30)),
+)
 def test_tiles_stay_in_their_cells(cell, less, more, seed):
     tile = max(1, cell - less)
     shape = (3 * cell + more[0], 3 * cell + more[1], 3)
@@ -157,14 +162,17 @@ def test_assemble_leaves_white_gaps():
     assert picture[0, 7, 0] == 2 and picture[18, 18, 0] == 9
 
 
-@pytest.mark.parametrize("photo, options, way_out", [
-    (random_photo(254, 400), {}, "cell of at most 84"),
-    (random_photo(400, 100), {"cell": 40, "tile": 32}, "cell of at most 33"),
-    (random_photo(300, 300), {"cell": 50, "tile": 51}, "between 1 and 50"),
-    (random_photo(300, 300), {"tile": 0}, "between 1 and 85"),
-    (random_photo(300, 300)[..., 0], {}, "gray2rgb"),
-    (random_photo(300, 300) / 255, {}, "img_as_ubyte"),
-])
+@pytest.mark.parametrize(
+    "photo, options, way_out",
+    [
+        (random_photo(254, 400), {}, "cell of at most 84"),
+        (random_photo(400, 100), {"cell": 40, "tile": 32}, "cell of at most 33"),
+        (random_photo(300, 300), {"cell": 50, "tile": 51}, "between 1 and 50"),
+        (random_photo(300, 300), {"tile": 0}, "between 1 and 85"),
+        (random_photo(300, 300)[..., 0], {}, "gray2rgb"),
+        (random_photo(300, 300) / 255, {}, "img_as_ubyte"),
+    ],
+)
 def test_unsuitable_photographs_are_refused_with_a_way_out(photo, options, way_out):
     with pytest.raises(ValueError, match=way_out):
         jigsaw.cut_tiles(photo, rng=0, **options)

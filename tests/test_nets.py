@@ -1,4 +1,5 @@
 """The nets hold the layers, shapes and numbers of the authors' prototxts."""
+
 import caffe
 import numpy as np
 import pytest
@@ -6,11 +7,19 @@ import pytest
 from helpers import nets, weights
 
 
-@pytest.mark.parametrize("net, count", [
-    (nets.branch(100), 2_564_580), (nets.branch(81), 2_520_785),
-    (nets.cfn(1000), 46_544_232), (nets.cfn(100), 42_856_932), (nets.cfn(1000, tile=75, fc6=512), 27_407_208),
-    (nets.alexnet(), 60_965_224), (nets.head(100), 230_500),
-], ids=lambda value: getattr(value, "name", None))
+@pytest.mark.parametrize(
+    "net, count",
+    [
+        (nets.branch(100), 2_564_580),
+        (nets.branch(81), 2_520_785),
+        (nets.cfn(1000), 46_544_232),
+        (nets.cfn(100), 42_856_932),
+        (nets.cfn(1000, tile=75, fc6=512), 27_407_208),
+        (nets.alexnet(), 60_965_224),
+        (nets.head(100), 230_500),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
 def test_parameter_counts(net, count):
     assert sum(nets.parameter_counts(net).values()) == count
 
@@ -19,9 +28,18 @@ def test_branch_shapes():
     """Noroozi & Favaro's branch at 64x64: Caffe's pooling rounds up."""
     shapes = nets.blob_shapes(nets.branch(100, batch_size=2))
     assert {name: shape[1:] for name, shape in shapes.items() if len(shape) == 4} == {
-        "data": (3, 64, 64), "conv1_s1": (96, 27, 27), "pool1_s1": (96, 13, 13), "norm1_s1": (96, 13, 13),
-        "conv2_s1": (256, 13, 13), "pool2_s1": (256, 6, 6), "norm2_s1": (256, 6, 6), "conv3_s1": (384, 6, 6),
-        "conv4_s1": (384, 6, 6), "conv5_s1": (256, 6, 6), "pool5_s1": (256, 3, 3)}
+        "data": (3, 64, 64),
+        "conv1_s1": (96, 27, 27),
+        "pool1_s1": (96, 13, 13),
+        "norm1_s1": (96, 13, 13),
+        "conv2_s1": (256, 13, 13),
+        "pool2_s1": (256, 6, 6),
+        "norm2_s1": (256, 6, 6),
+        "conv3_s1": (384, 6, 6),
+        "conv4_s1": (384, 6, 6),
+        "conv5_s1": (256, 6, 6),
+        "pool5_s1": (256, 3, 3),
+    }
     assert shapes["fc6"] == (2, 100)
 
 

@@ -1,4 +1,5 @@
-"""The branch in Caffe against the same net built independently in Keras: forward, gradients, Adam, both learning-rate policies."""
+"""The branch in Caffe against the same net built independently in Keras: forward, gradients, Adam, both policies."""
+
 import dataclasses
 
 import caffe
@@ -16,11 +17,11 @@ if keras.backend.backend() != "jax":
 
 
 class LRN(keras.layers.Layer):
-    """Krizhevsky et al. 2012, section 3.3, with Caffe's alpha / n: x / (1 + alpha/5 * sum of 5 neighbours' x^2)^0.75."""
+    """Krizhevsky et al. 2012, section 3.3, with Caffe's alpha / n: x / (1 + alpha/5 * sum of 5 squares)^0.75."""
 
     def call(self, x):
         padded = keras.ops.pad(keras.ops.square(x), [[0, 0], [0, 0], [0, 0], [2, 2]])
-        total = sum(padded[..., i:i + x.shape[-1]] for i in range(5))
+        total = sum(padded[..., i : i + x.shape[-1]] for i in range(5))
         return x / (1 + 1e-4 / 5 * total) ** 0.75
 
 
@@ -32,17 +33,25 @@ def keras_branch(weight_decay):
         return keras.layers.Conv2D(filters, kernel, activation="relu", kernel_regularizer=half_l2, name=name, **kwargs)
 
     pool = keras.layers.MaxPooling2D
-    return keras.Sequential([
-        keras.Input((64, 64, 3)),
-        convolution("conv1_s1", 96, 11, strides=2), pool(3, 2), LRN(),
-        convolution("conv2_s1", 256, 5, padding="same", groups=2), pool(3, 2), LRN(),
-        convolution("conv3_s1", 384, 3, padding="same"),
-        convolution("conv4_s1", 384, 3, padding="same", groups=2),
-        convolution("conv5_s1", 256, 3, padding="same", groups=2),
-        keras.layers.ZeroPadding2D(((0, 1), (0, 1))), pool(3, 2),
-        keras.layers.Permute((3, 1, 2)), keras.layers.Flatten(),  # Caffe flattens channels first
-        keras.layers.Dense(CLASSES, kernel_regularizer=half_l2, name="fc6"),
-    ])
+    return keras.Sequential(
+        [
+            keras.Input((64, 64, 3)),
+            convolution("conv1_s1", 96, 11, strides=2),
+            pool(3, 2),
+            LRN(),
+            convolution("conv2_s1", 256, 5, padding="same", groups=2),
+            pool(3, 2),
+            LRN(),
+            convolution("conv3_s1", 384, 3, padding="same"),
+            convolution("conv4_s1", 384, 3, padding="same", groups=2),
+            convolution("conv5_s1", 256, 3, padding="same", groups=2),
+            keras.layers.ZeroPadding2D(((0, 1), (0, 1))),
+            pool(3, 2),
+            keras.layers.Permute((3, 1, 2)),
+            keras.layers.Flatten(),  # Caffe flattens channels first
+            keras.layers.Dense(CLASSES, kernel_regularizer=half_l2, name="fc6"),
+        ]
+    )
 
 
 def to_keras(blobs):
@@ -71,10 +80,14 @@ def twin(layers, weight_decay=0.0):
 
 def loss_function(model):
     """loss(trainable, images, labels) with the regularisation terms, and the scores."""
+
     def loss(trainable, images, labels):
-        scores, _, penalties = model.stateless_call(trainable, model.non_trainable_variables, images, return_losses=True)
+        scores, _, penalties = model.stateless_call(
+            trainable, model.non_trainable_variables, images, return_losses=True
+        )
         cross_entropy = keras.losses.sparse_categorical_crossentropy(labels, scores, from_logits=True)
         return keras.ops.mean(cross_entropy) + sum(penalties), scores
+
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
@@ -88,7 +101,8 @@ def test_forward_and_gradients():
 
     model = twin(layers)
     (loss, scores), gradients = loss_function(model)(
-        [v.value for v in model.trainable_variables], batch.inputs.transpose(0, 2, 3, 1), batch.labels)
+        [v.value for v in model.trainable_variables], batch.inputs.transpose(0, 2, 3, 1), batch.labels
+    )
     np.testing.assert_allclose(net.blobs["fc6"].data, scores, rtol=1e-4, atol=1e-5)
     assert float(net.blobs["loss"].data) == pytest.approx(float(loss), rel=1e-5)
     theirs = iter(gradients)
@@ -101,7 +115,9 @@ def test_forward_and_gradients():
 
 POLICIES = [
     dataclasses.replace(recipes.CIFAR100_FINE_TUNE, name="exp", lr_policy="exp", gamma=0.7, base_lr=1e-3),
-    dataclasses.replace(recipes.CIFAR100_FINE_TUNE, name="step", lr_policy="step", gamma=0.2, stepsize_epochs=1, base_lr=1e-3),
+    dataclasses.replace(
+        recipes.CIFAR100_FINE_TUNE, name="step", lr_policy="step", gamma=0.2, stepsize_epochs=1, base_lr=1e-3
+    ),
 ]
 
 
@@ -134,7 +150,9 @@ def test_five_adam_iterations_with_weight_decay(recipe, tmp_path):
         rate = recipe.base_lr * recipe.gamma ** (iteration if recipe.lr_policy == "exp" else iteration // per_epoch)
         for kind, optimizer in enumerate(optimizers):
             names = [v.path for v in optimizer.variables]
-            states[kind][names.index(next(n for n in names if n.endswith("learning_rate")))] = np.float32(rate * (1 + kind))
+            states[kind][names.index(next(n for n in names if n.endswith("learning_rate")))] = np.float32(
+                rate * (1 + kind)
+            )
             values[kind::2], states[kind] = optimizer.stateless_apply(states[kind], gradients[kind::2], values[kind::2])
 
     theirs = iter(values)

@@ -1,4 +1,5 @@
 """What a reader relies on in each figure: its data, solid and dashed lines, labels, colours, readable sizes."""
+
 import io
 
 import matplotlib.pyplot as plt
@@ -26,9 +27,18 @@ random = np.random.default_rng(0)
 def table(epochs=12, level=1.0):
     epoch = np.arange(1, epochs + 1)
     fall = np.exp(-epoch / 5) * level
-    return pd.DataFrame({
-        "epoch": epoch, "iteration": epoch * 10, "training_loss": 1 + fall, "training_accuracy": 0.6 - 0.5 * fall,
-        "validation_loss": 1.5 + fall, "validation_accuracy": 0.5 - 0.4 * fall, "learning_rate": 0.01, "seconds": 2.0})
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "iteration": epoch * 10,
+            "training_loss": 1 + fall,
+            "training_accuracy": 0.6 - 0.5 * fall,
+            "validation_loss": 1.5 + fall,
+            "validation_accuracy": 0.5 - 0.4 * fall,
+            "learning_rate": 0.01,
+            "seconds": 2.0,
+        }
+    )
 
 
 def image_set():
@@ -70,7 +80,8 @@ EVERY_FIGURE = {
     "tiles": lambda: plots.tiles(nine_tiles(), range(9, 0, -1)),
     "puzzle": lambda: plots.puzzle(np.zeros((60, 70, 3), np.uint8), nine_tiles(), nine_tiles()[::-1], range(9, 0, -1)),
     "grid_on_photo": lambda: plots.grid_on_photo(
-        np.zeros((60, 70, 3), np.uint8), CELLS, 20, jigsaw.tile_corners(CELLS, 20, 16, rng=0), 16),
+        np.zeros((60, 70, 3), np.uint8), CELLS, 20, jigsaw.tile_corners(CELLS, 20, 16, rng=0), 16
+    ),
     "hamming_histogram": lambda: plots.hamming_histogram([7, 8, 8, 9]),
     "losses": lambda: plots.losses(table(), best_epoch=11, reported=15),
     "losses of two": lambda: plots.losses({"a": table(), "b": table(9, 2)}, best_epoch={"a": 3, "b": 9}),
@@ -87,8 +98,18 @@ EVERY_FIGURE = {
     "bars": lambda: plots.bars(["a", "b"], [0.3, 0.5], errors=[0.1, 0.1], chance=0.1, reported=[0.4, None]),
     "histogram": lambda: plots.histogram({"report": random.normal(size=99), "CFN": random.normal(size=99) * 50}),
 }
-PICTURES = {"activations", "architecture", "class_examples", "filter_change", "filters", "filters_beside",
-            "grid_on_photo", "image_grid", "puzzle", "tiles"}  # nothing to measure, so no axes
+PICTURES = {
+    "activations",
+    "architecture",
+    "class_examples",
+    "filter_change",
+    "filters",
+    "filters_beside",
+    "grid_on_photo",
+    "image_grid",
+    "puzzle",
+    "tiles",
+}  # nothing to measure, so no axes
 
 
 def test_every_public_figure_is_listed_here():
@@ -159,8 +180,9 @@ def test_a_run_of_one_epoch_can_be_seen():
     assert all(line.get_marker() == "o" for line in curves(plots.losses(table(1))).values())
 
 
-@pytest.mark.parametrize("history, lack", [
-    (table().drop(columns="validation_loss"), "validation_loss"), (table(3)[:0], "no epoch yet")])
+@pytest.mark.parametrize(
+    "history, lack", [(table().drop(columns="validation_loss"), "validation_loss"), (table(3)[:0], "no epoch yet")]
+)
 def test_an_incomplete_history_is_refused(history, lack):
     with pytest.raises(ValueError, match=f"{lack}.*history.csv"):
         plots.losses({"mine": history})
@@ -247,7 +269,7 @@ def test_hamming_histogram_counts_pairs():
 def tile_of(axes, index, columns, side):
     row, column = divmod(index, columns)
     top, left = row * (side + 1), column * (side + 1)
-    return picture(axes)[top:top + side, left:left + side]
+    return picture(axes)[top : top + side, left : left + side]
 
 
 @settings(max_examples=20, deadline=None)
@@ -279,10 +301,15 @@ def test_constant_and_grey_filters_are_drawn():
     assert (tile_of(plots.filters(np.zeros((1, 3, 3, 3)), scaling="shared", columns=1).axes[0], 0, 1, 3) == 0.5).all()
 
 
-@pytest.mark.parametrize("arguments, way_out", [
-    ({"weights": np.ones((4, 48, 5, 5))}, "weights\\[:, c:c \\+ 1\\]"), ({"weights": np.ones((3, 5, 5))}, "N, 3, k, k"),
-    ({"weights": np.ones((4, 3, 5, 5)), "scaling": "global"}, "'shared'"),
-    ({"weights": np.ones((4, 3, 5, 5)), "order": "rgb"}, "'BGR'")])
+@pytest.mark.parametrize(
+    "arguments, way_out",
+    [
+        ({"weights": np.ones((4, 48, 5, 5))}, "weights\\[:, c:c \\+ 1\\]"),
+        ({"weights": np.ones((3, 5, 5))}, "N, 3, k, k"),
+        ({"weights": np.ones((4, 3, 5, 5)), "scaling": "global"}, "'shared'"),
+        ({"weights": np.ones((4, 3, 5, 5)), "order": "rgb"}, "'BGR'"),
+    ],
+)
 def test_what_cannot_be_shown_as_filters_is_refused(arguments, way_out):
     with pytest.raises(ValueError, match=way_out):
         plots.filters(**arguments)
@@ -347,8 +374,11 @@ def test_boxes_hold_their_text_and_stay_in_the_figure(cfn):
     for found in figure.axes[0].texts:
         extent = found.get_window_extent(renderer)
         assert page.x0 <= extent.x0 and extent.x1 <= page.x1 and page.y0 <= extent.y0 and extent.y1 <= page.y1
-        around = [box for box in boxes if box.y0 <= extent.y0 + 2 and extent.y1 - 2 <= box.y1
-                  and box.x0 < (extent.x0 + extent.x1) / 2 < box.x1]
+        around = [
+            box
+            for box in boxes
+            if box.y0 <= extent.y0 + 2 and extent.y1 - 2 <= box.y1 and box.x0 < (extent.x0 + extent.x1) / 2 < box.x1
+        ]
         assert all(box.x0 <= extent.x0 and extent.x1 <= box.x1 for box in around), found.get_text()
 
 
@@ -443,7 +473,9 @@ def test_bars_need_one_of_everything_per_label():
 def test_histograms_share_their_axis_and_tell_mean_and_deviation():
     figure = plots.histogram({"narrow": np.array([[-1.0, 1.0]]), "wide": np.array([-100.0, 100.0])}, "value")
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "narrow: mean 0.00, standard deviation 1.00", "wide: mean 0.00, standard deviation 100.00"]
+        "narrow: mean 0.00, standard deviation 1.00",
+        "wide: mean 0.00, standard deviation 100.00",
+    ]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
 
 

@@ -1,4 +1,5 @@
 """Resizing, channel statistics, Caffe's layout and the validation split."""
+
 import tracemalloc
 
 import numpy as np
@@ -20,6 +21,7 @@ def statistics_of(images):
 
 
 # Resizing
+
 
 def test_resizing_32_to_64_follows_the_bilinear_formula():
     row = np.array([0, 100, 40, 200], np.uint8)
@@ -45,6 +47,7 @@ def test_resizing_keeps_type_and_range_and_the_same_size_is_the_same_image(image
 
 
 # Channel statistics
+
 
 @given(images_strategy)
 def test_statistics_are_numpys_on_a_float_copy(images):
@@ -81,6 +84,7 @@ def test_a_constant_channel_is_named():
 
 
 # Caffe's layout
+
 
 @given(images_strategy, st.sampled_from(preprocessing.SCALES))
 def test_a_batch_gives_its_images_back(images, scale):
@@ -130,6 +134,7 @@ def test_what_is_not_a_batch_of_images_is_refused():
 
 
 # Validation split
+
 
 def numbered(labels, class_names):
     """An ImageSet whose image i is the number i, in its first two channels."""

@@ -1,4 +1,5 @@
 """The report's table of hyper-parameters and results, row by row."""
+
 import pytest
 
 from helpers import recipes
@@ -14,8 +15,18 @@ REPORT = {  # trains, base_lr, policy, gamma, weight decay, batch, max epochs, r
 @pytest.mark.parametrize("recipe", recipes.REPORT, ids=lambda recipe: recipe.name)
 def test_the_report_is_typed_correctly(recipe):
     assert REPORT[recipe.name] == (
-        recipe.trains, recipe.base_lr, recipe.lr_policy, recipe.gamma, recipe.weight_decay, recipe.batch_size,
-        recipe.max_epochs, recipe.reported_epochs, recipe.patience, recipe.epsilon, recipe.reported_test_accuracy)
+        recipe.trains,
+        recipe.base_lr,
+        recipe.lr_policy,
+        recipe.gamma,
+        recipe.weight_decay,
+        recipe.batch_size,
+        recipe.max_epochs,
+        recipe.reported_epochs,
+        recipe.patience,
+        recipe.epsilon,
+        recipe.reported_test_accuracy,
+    )
 
 
 def test_fruits_steps_are_longer_and_demonstrations_report_nothing():

@@ -1,4 +1,5 @@
 """The solver loop: what is trained, what is recorded, how it stops, resumes and refuses."""
+
 import dataclasses
 import json
 
@@ -33,7 +34,9 @@ def test_a_run_folder_holds_the_whole_training(tmp_path):
     run = fit(tmp_path / "run", test=TEST)
     assert list(run.history["epoch"]) == [1, 2, 3]
     assert list(run.iterations["iteration"]) == list(range(9))  # 21 examples in batches of 8: 8, 8, 5
-    np.testing.assert_allclose(run.iterations["learning_rate"], RECIPE.base_lr * RECIPE.gamma ** np.arange(9), rtol=1e-12)
+    np.testing.assert_allclose(
+        run.iterations["learning_rate"], RECIPE.base_lr * RECIPE.gamma ** np.arange(9), rtol=1e-12
+    )
     for epoch, rows in run.iterations.groupby("epoch"):
         expected = np.average(rows["loss"], weights=[8, 8, 5])
         assert run.history["training_loss"][epoch - 1] == pytest.approx(expected)
@@ -46,8 +49,15 @@ def test_a_run_folder_holds_the_whole_training(tmp_path):
     assert evaluation.accuracy(probabilities, TEST.labels) == pytest.approx(run.result["test_accuracy"])
     assert -np.log(probabilities[np.arange(10), TEST.labels]).mean() == pytest.approx(run.result["test_loss"], rel=1e-5)
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "best.caffemodel", "history.csv", "iterations.csv", "result.json", "settings.json", "snapshot_0003",
-        "solver.prototxt", "train.prototxt"]
+        "best.caffemodel",
+        "history.csv",
+        "iterations.csv",
+        "result.json",
+        "settings.json",
+        "snapshot_0003",
+        "solver.prototxt",
+        "train.prototxt",
+    ]
 
 
 def test_the_last_smaller_batch_is_trained_on(tmp_path):
@@ -56,20 +66,25 @@ def test_the_last_smaller_batch_is_trained_on(tmp_path):
     by_hand = caffe.get_solver(str(run.folder / "solver.prototxt"))
     order = np.random.default_rng([0, 1]).permutation(21)
     for start in (0, 8, 16):
-        feed(by_hand.net, *TRAINING.batch(order[start:start + 8]))
+        feed(by_hand.net, *TRAINING.batch(order[start : start + 8]))
         by_hand.step(1)
     np.testing.assert_array_equal(run.weights()["fc6"][0], by_hand.net.params["fc6"][0].data)
 
 
-@pytest.mark.parametrize("policy", [dict(lr_policy="exp", gamma=0.5), dict(lr_policy="step", gamma=0.2, stepsize_epochs=2)])
+@pytest.mark.parametrize(
+    "policy", [dict(lr_policy="exp", gamma=0.5), dict(lr_policy="step", gamma=0.2, stepsize_epochs=2)]
+)
 def test_learning_rates_follow_caffe(policy, tmp_path):
     """Adam's first steps on a constant gradient move a weight by the learning rate itself, so Caffe shows its own."""
     recipe = dataclasses.replace(RECIPE, weight_decay=0.0, base_lr=0.1, momentum=0.0, momentum2=1e-12, **policy)
     (tmp_path / "net.prototxt").write_text("""
         layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 } } }
-        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 1 bias_term: false } }
+        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+                inner_product_param { num_output: 1 bias_term: false } }
         layer { name: "loss" type: "Reduction" bottom: "fc" top: "loss" loss_weight: 1 }""")
-    (tmp_path / "solver.prototxt").write_text(str(solver.solver_parameter(recipe, tmp_path / "net.prototxt", per_epoch=3)))
+    (tmp_path / "solver.prototxt").write_text(
+        str(solver.solver_parameter(recipe, tmp_path / "net.prototxt", per_epoch=3))
+    )
     steps = caffe.get_solver(str(tmp_path / "solver.prototxt"))
     steps.net.blobs["data"].data[...] = 1
     moved = []
@@ -87,7 +102,7 @@ def test_reported_decay_per_epoch():
 
 
 def test_stops_early_and_keeps_the_best_epoch(tmp_path):
-    """A learning rate that overshoots: the loss rises, patience 1 runs out, the best weights are those of the best epoch."""
+    """A learning rate that overshoots: the loss rises, patience runs out, the weights kept are the best epoch's."""
     recipe = dataclasses.replace(RECIPE, base_lr=3.0, gamma=1.0, patience=1, max_epochs=40)
     run = fit(tmp_path / "run", recipe)
     assert run.result["status"] == "stopped early"
@@ -109,8 +124,12 @@ def test_a_finished_run_is_loaded_not_repeated(tmp_path):
 def test_other_settings_move_the_run_aside(tmp_path, change, capsys):
     first = fit(tmp_path / "run")
     before = first.weights()["fc6"][0]
-    arguments = {"recipe": dict(recipe=dataclasses.replace(RECIPE, base_lr=0.004)), "seed": dict(seed=1), "data": {},
-                 "initial": dict(initial=first.weights(), layers=["fc6"])}[change]
+    arguments = {
+        "recipe": dict(recipe=dataclasses.replace(RECIPE, base_lr=0.004)),
+        "seed": dict(seed=1),
+        "data": {},
+        "initial": dict(initial=first.weights(), layers=["fc6"]),
+    }[change]
     if change == "data":
         second = solver.fit(HEAD, RECIPE, blobs_examples(21, 7), VALIDATION, tmp_path / "run", progress=False)
     else:
@@ -146,12 +165,15 @@ def test_an_interrupt_leaves_the_finished_epochs_and_the_next_call_goes_on(tmp_p
     pd.testing.assert_frame_equal(resumed.iterations, whole.iterations)
 
 
-@pytest.mark.parametrize("examples, message", [
-    (Examples(np.zeros((4, 4, 3, 2), np.float32), np.zeros(4, int)), "data blob takes"),
-    (Examples(np.zeros((4, 4, 3, 3), np.float32), np.array([0, 1, 2, 3])), "labels run from 0 to 3"),
-    (Examples(np.zeros((4, 4, 3, 3), np.float32), np.array([0, -1, 2, 1])), "labels run from -1"),
-    (Examples(np.full((4, 4, 3, 3), np.nan, np.float32), np.zeros(4, int)), "NaN"),
-])
+@pytest.mark.parametrize(
+    "examples, message",
+    [
+        (Examples(np.zeros((4, 4, 3, 2), np.float32), np.zeros(4, int)), "data blob takes"),
+        (Examples(np.zeros((4, 4, 3, 3), np.float32), np.array([0, 1, 2, 3])), "labels run from 0 to 3"),
+        (Examples(np.zeros((4, 4, 3, 3), np.float32), np.array([0, -1, 2, 1])), "labels run from -1"),
+        (Examples(np.full((4, 4, 3, 3), np.nan, np.float32), np.zeros(4, int)), "NaN"),
+    ],
+)
 def test_bad_examples_are_refused_before_caffe(tmp_path, examples, message):
     with pytest.raises(ValueError, match=message):
         solver.fit(HEAD, RECIPE, examples, VALIDATION, tmp_path / "run", progress=False)
@@ -175,10 +197,26 @@ def test_cached_features_train_the_same_fc6_as_the_frozen_branch(tmp_path):
     assert features.cached(tmp_path, trunk, images).inputs.tobytes() == pooled.inputs.tobytes()
 
     recipe = dataclasses.replace(RECIPE, max_epochs=2)
-    full = solver.fit(nets.branch(CLASSES, "fc6", width=0.25), recipe, images, images, tmp_path / "full", initial=start,
-                      layers=list(start), progress=False)
-    short = solver.fit(nets.head(CLASSES, (64, 3, 3)), recipe, pooled, pooled, tmp_path / "head", initial=start,
-                       layers=["fc6"], progress=False)
+    full = solver.fit(
+        nets.branch(CLASSES, "fc6", width=0.25),
+        recipe,
+        images,
+        images,
+        tmp_path / "full",
+        initial=start,
+        layers=list(start),
+        progress=False,
+    )
+    short = solver.fit(
+        nets.head(CLASSES, (64, 3, 3)),
+        recipe,
+        pooled,
+        pooled,
+        tmp_path / "head",
+        initial=start,
+        layers=["fc6"],
+        progress=False,
+    )
     for mine, theirs in zip(short.weights()["fc6"], full.weights()["fc6"]):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
     for name in nets.CONVOLUTIONS:  # frozen: not one bit moved

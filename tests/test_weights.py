@@ -1,10 +1,10 @@
 """Reading, writing and transplanting caffemodels; every broken file is an exception before Caffe sees it."""
+
 import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from helpers import nets, weights
 
@@ -17,7 +17,8 @@ def net():
 
 def equal(first, second):
     return first.keys() == second.keys() and all(
-        np.array_equal(a, b) for name in first for a, b in zip(first[name], second[name], strict=True))
+        np.array_equal(a, b) for name in first for a, b in zip(first[name], second[name], strict=True)
+    )
 
 
 def test_caffe_writes_what_we_read_and_reads_what_we_write(net, tmp_path):
@@ -37,15 +38,21 @@ def test_old_formats_are_read(tmp_path):
     blob = old.layers.add(name="fc").blobs.add(num=1, channels=1, height=2, width=3)
     blob.data.extend(range(6))
     (tmp_path / "old.caffemodel").write_bytes(old.SerializeToString())
-    np.testing.assert_array_equal(weights.read(tmp_path / "old.caffemodel")["fc"][0], np.arange(6.0).reshape(1, 1, 2, 3))
+    np.testing.assert_array_equal(
+        weights.read(tmp_path / "old.caffemodel")["fc"][0], np.arange(6.0).reshape(1, 1, 2, 3)
+    )
 
 
 def test_a_file_that_is_no_caffemodel(net, tmp_path):
     path = tmp_path / "model.caffemodel"
     net.save(str(path))
     content = path.read_bytes()
-    for broken, message in [(b"\n <!DOCTYPE html><html>404</html>", "web page"), (content[:-1000], "truncated"),
-                            (b"", "no layer"), (b"\x00\x01\x02 not protobuf", "truncated or not")]:
+    for broken, message in [
+        (b"\n <!DOCTYPE html><html>404</html>", "web page"),
+        (content[:-1000], "truncated"),
+        (b"", "no layer"),
+        (b"\x00\x01\x02 not protobuf", "truncated or not"),
+    ]:
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=message) as error:
             weights.read(path)
@@ -82,10 +89,17 @@ def test_alexnet_conv1_fits_the_branch():
     assert (target.params["conv1_s1"][0].data == 0.5).all()
 
 
-@pytest.mark.parametrize("spoil, error, message", [
-    (lambda layers: layers.pop("conv3_s1"), KeyError, "no layer conv3_s1"),
-    (lambda layers: layers.update(conv5_s1=[np.zeros((256, 192, 3, 3)), np.zeros(256)]), ValueError, "layer conv5_s1"),
-])
+@pytest.mark.parametrize(
+    "spoil, error, message",
+    [
+        (lambda layers: layers.pop("conv3_s1"), KeyError, "no layer conv3_s1"),
+        (
+            lambda layers: layers.update(conv5_s1=[np.zeros((256, 192, 3, 3)), np.zeros(256)]),
+            ValueError,
+            "layer conv5_s1",
+        ),
+    ],
+)
 def test_a_mismatch_copies_nothing(net, spoil, error, message):
     layers = {name: [array + 1 for array in blobs] for name, blobs in weights.of(net).items()}
     spoil(layers)
