@@ -117,7 +117,7 @@ def photo_regions(height, width):
     ]
 
 
-def photo_windows(photos, per_class=(120, 30, 60)):
+def photo_windows(photos, per_class=(200, 50, 120)):
     """Where the crops of `load_photo_crops` are cut: a list of Window, labels in the order of `photos`.
 
     photos: {name: uint8 (H, W, 3)}. per_class: windows of each photograph for train, validation and test.
@@ -157,7 +157,7 @@ def _draw_windows(photo, label, split, count):
     return list(windows)
 
 
-def load_photo_crops(per_class=(120, 30, 60)):
+def load_photo_crops(per_class=(200, 50, 120)):
     """The embedded data set: (train, validation, test) ImageSets of 32x32 crops, class = photograph.
 
     Image i of a split is window i of that split in `photo_windows`, shrunk with antialiasing to 32x32.

@@ -51,6 +51,8 @@ def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=F
     """
     for name, (outputs, kernel, stride, pad, group, bias) in _TRUNK.items():
         number = name[-1]
+        # BatchNorm frees conv1 of its initial scale: from small weights its filters show what they learnt, not noise.
+        filler = _filler("authors" if batch_norm and name == "conv1" else fillers, 0.01, bias)
         top = spec[name + suffix] = L.Convolution(
             bottom,
             num_output=round(outputs * width),
@@ -59,7 +61,7 @@ def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=F
             pad=pad,
             group=group,
             param=_params(name if share else None, frozen),
-            **_filler(fillers, 0.01, bias),
+            **filler,
         )
         if batch_norm:
             top = spec[f"bn{number}{suffix}"] = L.BatchNorm(

@@ -114,7 +114,7 @@ def test_no_pixel_serves_two_splits(photos):
 
 def test_crops_are_real_windows_at_several_scales_and_none_is_flat_or_drawn_twice(photos):
     windows = datasets.photo_windows(photos)
-    assert len(set(windows)) == len(windows) == 10 * (120 + 30 + 60)
+    assert len(set(windows)) == len(windows) == 10 * (200 + 50 + 120)
     for label, (name, photo) in enumerate(photos.items()):
         own = [w for w in windows if w.label == label]
         assert len({w.size for w in own}) >= 3, name
@@ -139,7 +139,7 @@ def test_a_window_of_32_pixels_is_the_photographs_own_pixels_and_larger_ones_are
 def test_photo_crops_are_balanced_deterministic_and_need_no_network(no_network):
     splits = datasets.load_photo_crops()
     again = datasets.load_photo_crops()
-    for split, repeated, count in zip(splits, again, (120, 30, 60)):
+    for split, repeated, count in zip(splits, again, (200, 50, 120)):
         assert split.images.shape == (10 * count, 32, 32, 3)
         assert np.array_equal(split.images, repeated.images) and np.array_equal(split.labels, repeated.labels)
         assert np.bincount(split.labels).tolist() == [count] * 10
