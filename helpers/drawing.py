@@ -65,8 +65,8 @@ def show(figure, alt):
 
 def panels(rows, columns, width, ratio=1.0, text=False):
     """A Figure with rows x columns of axes for pictures, each `width` inches wide and without ticks."""
-    figure = Figure(figsize=(columns * width + 0.3, rows * (width * ratio + 0.3 * text) + 0.4))
-    figure.get_layout_engine().set(wspace=0.03)
+    figure = Figure(figsize=(columns * width + 0.1, rows * (width * ratio + 0.3 * text) + 0.3))
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.02, wspace=0.04, hspace=0.0)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
