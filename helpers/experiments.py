@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from helpers import course, datasets, features, jigsaw, nets, preprocessing, recipes, solver, weights
 from helpers.examples import Examples
 
+WIDTH = {"quick": 0.25, "full": 1.0}  # share of each convolution's filters that is kept
 PERMUTATIONS = 10  # of the small CFN; the authors use 100 to 1000
 TILE, CELL = 32, 42  # pixels, half the authors' 64 and 85, as the photographs are shown at several scales
 PUZZLES = 3072  # different ones, seen once per epoch
@@ -42,13 +43,14 @@ class Study:
         return nets.head(len(self.class_names), (round(256 * self.width), 3, 3), self.last_layer.batch_size)
 
 
-def study(profile=None):
+def study():
     """The Study of the profile: "quick" is the photograph crops, "full" is CIFAR-100."""
-    if (profile or course.profile()) == "quick":
-        name, width, recipe_pair = "photos", 0.25, (recipes.PHOTOS_LAST_LAYER, recipes.PHOTOS_FINE_TUNE)
+    profile = course.profile()
+    if profile == "quick":
+        name, recipe_pair = "photos", (recipes.PHOTOS_LAST_LAYER, recipes.PHOTOS_FINE_TUNE)
         training, validation, test = datasets.load_photo_crops()
     else:
-        name, width, recipe_pair = "cifar100", 1.0, (recipes.CIFAR100_LAST_LAYER, recipes.CIFAR100_FINE_TUNE)
+        name, recipe_pair = "cifar100", (recipes.CIFAR100_LAST_LAYER, recipes.CIFAR100_FINE_TUNE)
         training, test = datasets.load_cifar100()
         training, validation = preprocessing.split_validation(training, recipes.VALIDATION_FRACTION)
     resized = [preprocessing.resize(split.images) for split in (training, validation, test)]
@@ -57,7 +59,7 @@ def study(profile=None):
         Examples(images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics))
         for images, split in zip(resized, (training, validation, test))
     ]
-    return Study(name, *examples, training.class_names, statistics, width, *recipe_pair)
+    return Study(name, *examples, training.class_names, statistics, WIDTH[profile], *recipe_pair)
 
 
 def puzzle_photos():
@@ -81,8 +83,8 @@ def puzzle_examples(photos, count, seed):
     return Examples(*jigsaw.puzzles(photos, permutations, count, seed, CELL, TILE), jigsaw.to_caffe)
 
 
-def pretext_net(width=0.25):
-    """The prototxt of the small CFN: BatchNorm while training, no dropout, `width` of the filters in each layer."""
+def pretext_net():
+    """The prototxt of the small CFN: BatchNorm while training, no dropout, the profile's width."""
     return nets.stacked_cfn(
         PERMUTATIONS,
         TILE,
@@ -92,20 +94,20 @@ def pretext_net(width=0.25):
         fillers="he",
         batch_norm=True,
         dropout=False,
-        width=width,
+        width=WIDTH[course.profile()],
     )
 
 
-def pretext(width=0.25, progress=True):
+def pretext(progress=True):
     """The Run of the small CFN on puzzles of the embedded photographs, validated on fresh ones (notebook 01)."""
     photos, _ = puzzle_photos()
     training, validation = puzzle_examples(photos, PUZZLES, seed=1), puzzle_examples(photos, PUZZLES // 8, seed=2)
     return solver.fit(
-        pretext_net(width),
+        pretext_net(),
         recipes.PHOTOS_PRETEXT,
         training,
         validation,
-        course.run_folder("pretext"),
+        course.run_folder(f"{course.profile()}_pretext"),
         progress=progress,
     )
 

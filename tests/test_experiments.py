@@ -1,14 +1,16 @@
 """The course's trainings: what goes into them. (That they run is shown by the notebooks' test.)"""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from helpers import experiments, jigsaw, nets, preprocessing
+from helpers import datasets, experiments, jigsaw, nets, preprocessing, recipes
 
 
 @pytest.fixture(scope="module")
 def study():
-    return experiments.study("quick")
+    return experiments.study()
 
 
 def test_the_quick_study_is_prepared_as_in_the_report(study):
@@ -45,3 +47,33 @@ def test_puzzles_have_the_small_cfn_s_shape():
     data, labels = experiments.puzzle_examples(unseen, 5, seed=0).batch(np.arange(5))
     assert data.shape[1:] == nets.blob_shapes(experiments.pretext_net())["data"][1:]
     assert labels.max() < experiments.PERMUTATIONS
+
+
+def test_the_full_profile_runs_from_pretext_to_control(monkeypatch, runs):
+    """The whole branch on a hundred classes, with a few random images in CIFAR-100's place and one epoch each."""
+    rng = np.random.default_rng(0)
+
+    def images(count):
+        labels = np.arange(count, dtype=np.int64) % 100
+        return datasets.ImageSet(
+            rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), labels, datasets.CIFAR100_CLASSES
+        )
+
+    monkeypatch.setenv("JIGSAW_PROFILE", "full")
+    monkeypatch.setattr(datasets, "load_cifar100", lambda: (images(200), images(100)))
+    monkeypatch.setattr(experiments, "PUZZLES", 32)
+    for name in ("PHOTOS_PRETEXT", "CIFAR100_LAST_LAYER", "CIFAR100_FINE_TUNE"):
+        monkeypatch.setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=1))
+
+    study = experiments.study()
+    assert (len(study.training), len(study.validation), study.width) == (170, 30, 1.0)
+    trunk = experiments.trunk(experiments.pretext(progress=False))
+    assert trunk["conv1_s1"][0].shape == (96, 3, 11, 11)
+    last_layer = experiments.last_layer(study, trunk, progress=False)
+    tuned = experiments.fine_tune(study, trunk, last_layer, progress=False)
+    scratch = experiments.scratch(study, progress=False)
+    for run in (last_layer, tuned, scratch):
+        assert run.result["epochs"] == 1 and 0 <= run.result["test_accuracy"] <= 1
+    assert sorted(path.name for path in runs.iterdir()) == [
+        "cifar100_features", "cifar100_fine_tune", "cifar100_last_layer", "cifar100_scratch", "full_pretext"
+    ]  # fmt: skip
