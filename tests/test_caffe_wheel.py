@@ -1,4 +1,5 @@
 """The Caffe wheel: the release's own tests, what a user finds in it, and how its build fails."""
+
 import importlib.metadata
 import os
 import pathlib
@@ -80,8 +81,10 @@ def net_folder(tmp_path, monkeypatch):
 def write_solver(folder, kind):
     path = folder / "solver.prototxt"
     momentum = 0 if kind in ("AdaGrad", "RMSProp") else 0.9  # these two refuse one
-    path.write_text(f'net: "net.prototxt" type: "{kind}" base_lr: 0.01 lr_policy: "fixed" max_iter: 3 delta: 1e-6\n'
-                    f'momentum: {momentum} display: 0 snapshot_prefix: "run" solver_mode: CPU random_seed: 1\n')
+    path.write_text(
+        f'net: "net.prototxt" type: "{kind}" base_lr: 0.01 lr_policy: "fixed" max_iter: 3 delta: 1e-6\n'
+        f'momentum: {momentum} display: 0 snapshot_prefix: "run" solver_mode: CPU random_seed: 1\n'
+    )
     return path
 
 
@@ -113,7 +116,7 @@ def test_the_release_s_own_tests_pass(tmp_path):
 
 def test_version_and_licence():
     assert caffe.__version__ == "1.0.0"
-    licence, = (file for file in importlib.metadata.files("caffe-jigsaw") if str(file) == "caffe/LICENSE")
+    (licence,) = (file for file in importlib.metadata.files("caffe-jigsaw") if str(file) == "caffe/LICENSE")
     assert "The Regents of the University of California" in licence.read_text()
 
 
@@ -143,7 +146,7 @@ def test_the_caffe_command_trains_and_times_a_net_with_a_python_layer(net_folder
     assert trained.returncode == 0, trained.stderr
     assert len((net_folder / "forwards").read_text().splitlines()) >= 3
     weights = caffe_pb2.NetParameter.FromString((net_folder / "run_iter_3.caffemodel").read_bytes())
-    fc, = (layer for layer in weights.layer if layer.name == "fc")
+    (fc,) = (layer for layer in weights.layer if layer.name == "fc")
     assert [list(blob.shape.dim) for blob in fc.blobs] == [[2, 3], [2]]
     timed = run(command, "time", "--model=net.prototxt", "--iterations=2", env={**os.environ, "GLOG_minloglevel": "0"})
     assert timed.returncode == 0, timed.stderr
@@ -157,7 +160,10 @@ def test_netspec_and_draw():
     spec.relu = caffe.layers.ReLU(spec.conv, in_place=True)
     net = spec.to_proto()
     assert [(layer.type, list(layer.top)) for layer in net.layer] == [
-        ("Input", ["data"]), ("Convolution", ["conv"]), ("ReLU", ["conv"])]
+        ("Input", ["data"]),
+        ("Convolution", ["conv"]),
+        ("ReLU", ["conv"]),
+    ]
     graph = draw.get_pydot_graph(net, "LR")
     assert len(graph.get_edges()) == 5  # Input has only a top; the two others a bottom and a top
     assert "kernel size: 3" in graph.to_string() and "(ReLU)" in graph.to_string()
@@ -230,8 +236,12 @@ def test_imports_in_a_clean_environment(clean_python, tmp_path):
 @pytest.mark.parametrize("version", ["4.22.0", "5.29.6"], ids=["oldest", "colab"])
 def test_caffe_pb2_imports_under_older_protobufs(version, clean_python, tmp_path):
     """The clean environment has the newest; 4.22 is the oldest that the wheel accepts, 5.29.6 is Colab's."""
-    folder = cached(f"protobuf-{version}", lambda folder: subprocess.check_call(
-        [clean_python, "-m", "pip", "install", "-qq", "--no-deps", "--target", folder, f"protobuf=={version}"]))
+    folder = cached(
+        f"protobuf-{version}",
+        lambda folder: subprocess.check_call(
+            [clean_python, "-m", "pip", "install", "-qq", "--no-deps", "--target", folder, f"protobuf=={version}"]
+        ),
+    )
     result = run(clean_python, "-c", IMPORTS, cwd=tmp_path, env=plain_environment(PYTHONPATH=str(folder)))
     assert result.returncode == 0, result.stderr
     assert result.stdout.split()[0] == version
@@ -246,7 +256,7 @@ def failure(cache, *arguments, **environment):
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.count("[FAIL]") == 1 and result.stderr.count("What to do: ") == 1
     assert "Traceback" not in result.stderr
-    return result.stderr[result.stderr.index("[FAIL]"):]
+    return result.stderr[result.stderr.index("[FAIL]") :]
 
 
 def stub(path, text):
@@ -263,8 +273,15 @@ def test_a_missing_system_library_is_named_with_its_package(tmp_path):
 
 def test_without_a_compiler_every_package_is_named_at_once(tmp_path):
     message = failure(tmp_path, PATH=str(tmp_path))
-    for package in ("g++", "protobuf-compiler", "libprotobuf-dev", "libgoogle-glog-dev", "libgflags-dev",
-                    "libopenblas-dev", "libhdf5-dev"):
+    for package in (
+        "g++",
+        "protobuf-compiler",
+        "libprotobuf-dev",
+        "libgoogle-glog-dev",
+        "libgflags-dev",
+        "libopenblas-dev",
+        "libhdf5-dev",
+    ):
         assert f" {package} " in message
 
 
@@ -287,8 +304,10 @@ def test_a_compile_error_shows_the_compiler_s_line_and_keeps_the_log(tmp_path):
     shutil.copy(built("--source"), tmp_path)
     progress = "\n".join(f"[{step}/400] Building CXX object caffe.dir/{step}.cpp.o" for step in range(400))
     stub(tmp_path / "pip" / "__init__.py", "")
-    stub(tmp_path / "pip" / "__main__.py",
-         f'print("""{progress}\\nnet.cpp:3:10: fatal error: boost/python.hpp: No such file""")\nraise SystemExit(1)\n')
+    stub(
+        tmp_path / "pip" / "__main__.py",
+        f'print("""{progress}\\nnet.cpp:3:10: fatal error: boost/python.hpp: No such file""")\nraise SystemExit(1)\n',
+    )
     message = failure(tmp_path, PYTHONPATH=str(tmp_path))
     assert "fatal error: boost/python.hpp" in message
     assert len(message.splitlines()) < 10

@@ -1,4 +1,5 @@
 """The set-up: Colab's packages stay as they are, apt is asked for what is missing only, what fails says what to do."""
+
 import hashlib
 import json
 import os
@@ -29,10 +30,18 @@ def copy_of_the_set_up(folder):
 
 def set_up(folder, path, **environment):
     """Run colab_setup.sh of `folder` with PATH `path`, as a shell outside of any virtual environment would."""
-    kept = {name: value for name, value in os.environ.items()
-            if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHON", "MAKEFLAGS", "COLAB_RELEASE_TAG")}
-    return subprocess.run(["bash", "colab_setup.sh"], cwd=folder, text=True, capture_output=True,
-                          env={**kept, "PATH": path, "JIGSAW_CACHE": str(course.cache_folder()), **environment})
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHON", "MAKEFLAGS", "COLAB_RELEASE_TAG")
+    }
+    return subprocess.run(
+        ["bash", "colab_setup.sh"],
+        cwd=folder,
+        text=True,
+        capture_output=True,
+        env={**kept, "PATH": path, "JIGSAW_CACHE": str(course.cache_folder()), **environment},
+    )
 
 
 def command(folder, name, text):
@@ -51,8 +60,10 @@ def colab_python():
     """Colab's Python, 3.13, where this machine has one (on the path or from pyenv), else the running one."""
     pyenv = pathlib.Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
     for candidate in ("python3.13", *sorted(pyenv.glob("versions/3.13.*/bin/python3.13"))):
-        if shutil.which(candidate) and not subprocess.run([candidate, "-c", "import venv, ensurepip"],
-                                                          capture_output=True).returncode:
+        if (
+            shutil.which(candidate)
+            and not subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True).returncode
+        ):
             return candidate
     return sys.executable
 
@@ -71,7 +82,7 @@ def stand_in(tmp_path):
         (pristine / "complete").touch()
     folder = tmp_path / "colab"
     shutil.copytree(pristine, folder, symlinks=True)
-    site, = folder.glob("lib/python*/site-packages")
+    (site,) = folder.glob("lib/python*/site-packages")
     (site / "google" / "colab").mkdir(parents=True)
     (site / "google" / "colab" / "__init__.py").touch()
     return folder
@@ -86,7 +97,7 @@ def freeze(environment):
 def test_on_colab_every_preinstalled_package_keeps_its_version(stand_in, tmp_path):
     repository = copy_of_the_set_up(tmp_path)
     before = freeze(stand_in)
-    command(stand_in / "bin", "apt-get", "echo \"$@\" >> apt.log")
+    command(stand_in / "bin", "apt-get", 'echo "$@" >> apt.log')
     path = f"{stand_in / 'bin'}:{os.environ['PATH']}"
 
     first = set_up(repository, path, COLAB_RELEASE_TAG="release-colab_20260819")
@@ -140,7 +151,8 @@ def test_with_sudo_only_the_missing_package_is_installed(machine):
     result = set_up(machine, str(machine / "bin"))
     assert (machine / "sudo.log").read_text().splitlines() == [
         "sudo apt-get update -qq",
-        "sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libhdf5-dev -qq"]
+        "sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libhdf5-dev -qq",
+    ]
     assert result.returncode == 1
     assert result.stderr.startswith("[FAIL] apt-get could not install: libhdf5-dev\nWhat to do: ")
 
@@ -201,17 +213,28 @@ def test_badges_are_rewritten_to_a_new_address(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/new/home"\n')
     (tmp_path / "README.md").write_text("git clone https://github.com/old/place course && cd course\n")
-    badge = "[![Open](https://colab.research.google.com/assets/colab-badge.svg)]" \
-            "(https://colab.research.google.com/github/{}/blob/main/notebooks/01.ipynb)"
-    cells = [{"source": [badge.format("old/place"), "!git clone -q --depth=1 https://github.com/old/place\n",
-                         "see https://github.com/BVLC/caffe"]}]
+    badge = (
+        "[![Open](https://colab.research.google.com/assets/colab-badge.svg)]"
+        "(https://colab.research.google.com/github/{}/blob/main/notebooks/01.ipynb)"
+    )
+    cells = [
+        {
+            "source": [
+                badge.format("old/place"),
+                "!git clone -q --depth=1 https://github.com/old/place\n",
+                "see https://github.com/BVLC/caffe",
+            ]
+        }
+    ]
     notebook = tmp_path / "notebooks" / "01.ipynb"
     notebook.write_text(json.dumps({"cells": cells}))
     changed = BADGES["out_of_step"](tmp_path)
     assert changed[tmp_path / "README.md"] == "git clone https://github.com/new/home course && cd course\n"
     assert json.loads(changed[notebook])["cells"][0]["source"] == [
-        badge.format("new/home"), "!git clone -q --depth=1 https://github.com/new/home\n",
-        "see https://github.com/BVLC/caffe"]
+        badge.format("new/home"),
+        "!git clone -q --depth=1 https://github.com/new/home\n",
+        "see https://github.com/BVLC/caffe",
+    ]
 
 
 def test_conda_and_pip_ask_for_the_same_ranges_and_say_why():
@@ -223,7 +246,8 @@ def test_conda_and_pip_ask_for_the_same_ranges_and_say_why():
     assert len(reasons) >= 11 and all(why for _, why in reasons.values())
     in_conda = {name: wanted for name, wanted, _ in line.findall(conda)}
     assert {name: in_conda[name] for name in reasons if name in in_conda} == {
-        name: wanted for name, (wanted, _) in reasons.items() if name in in_conda}
+        name: wanted for name, (wanted, _) in reasons.items() if name in in_conda
+    }
     assert set(reasons) - set(in_conda) == {"keras", "jax"}  # the pip line of environment.yml brings these
 
 
@@ -231,16 +255,31 @@ def test_conda_and_pip_ask_for_the_same_ranges_and_say_why():
 
 
 def widget(output):
-    return {"application/vnd.jupyter.widget-state+json": {"state": {
-        "ab12": {"model_name": "OutputModel", "state": {"outputs": [output]}},
-        "cd34": {"model_name": "IntSliderModel", "state": {"value": 3}}}}}
+    return {
+        "application/vnd.jupyter.widget-state+json": {
+            "state": {
+                "ab12": {"model_name": "OutputModel", "state": {"outputs": [output]}},
+                "cd34": {"model_name": "IntSliderModel", "state": {"value": 3}},
+            }
+        }
+    }
 
 
-@pytest.mark.parametrize("output, error", [
-    ({"output_type": "error", "ename": "KeyError", "evalue": "'conv9'", "traceback": []}, "KeyError: 'conv9'"),
-    ({"output_type": "stream", "name": "stderr",
-      "text": "Traceback (most recent call last):\n  ...\nValueError: no"}, "ValueError: no"),
-    ({"output_type": "stream", "name": "stdout", "text": "all is well"}, None)])
+@pytest.mark.parametrize(
+    "output, error",
+    [
+        ({"output_type": "error", "ename": "KeyError", "evalue": "'conv9'", "traceback": []}, "KeyError: 'conv9'"),
+        (
+            {
+                "output_type": "stream",
+                "name": "stderr",
+                "text": "Traceback (most recent call last):\n  ...\nValueError: no",
+            },
+            "ValueError: no",
+        ),
+        ({"output_type": "stream", "name": "stdout", "text": "all is well"}, None),
+    ],
+)
 def test_an_error_is_found_in_cells_and_in_widget_state(output, error):
     in_cell = {"cells": [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [output]}], "metadata": {}}
     in_widget = {"cells": [], "metadata": {"widgets": widget(output)}}
