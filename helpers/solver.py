@@ -197,11 +197,7 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, iteration, per
         feed(solver.net, data, labels)
         solver.step(1)
         loss = float(solver.net.blobs["loss"].data)
-        if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss} at iteration {iteration}: lower base_lr ({recipe.base_lr}) and train again; "
-                "the epochs before are saved"
-            )
+        _check_finite("training", loss, iteration, recipe)
         steps.append(
             {
                 "iteration": iteration,
@@ -215,6 +211,7 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, iteration, per
         iteration += 1
         bar.update()
     validation_loss, validation_accuracy = score(test_net, validation, recipe.batch_size)
+    _check_finite("validation", validation_loss, iteration, recipe)
     bar.set_postfix_str(f"epoch {epoch}, loss {losses / len(training):.2f}, validation {validation_loss:.2f}")
     row = dict(
         zip(
@@ -232,6 +229,14 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, iteration, per
         )
     )
     return row, steps
+
+
+def _check_finite(which, loss, iteration, recipe):
+    if not np.isfinite(loss):
+        raise FloatingPointError(
+            f"the {which} loss is {loss} at iteration {iteration}: lower base_lr ({recipe.base_lr}), or look for NaN in "
+            "the inputs, and train again; the epochs before are saved"
+        )
 
 
 def score(net, examples, batch_size=128):

@@ -185,6 +185,15 @@ def test_a_diverging_loss_is_named_and_the_saved_epochs_stay(tmp_path):
         fit(tmp_path / "run", recipe)
 
 
+@pytest.mark.parametrize("spoilt", ["training", "validation"])
+def test_nan_beyond_the_first_example_stops_with_an_exception(tmp_path, spoilt):
+    """Unlike the first example, the others are not looked at before; the loss tells."""
+    examples = {"training": blobs_examples(21), "validation": blobs_examples(9)}
+    examples[spoilt].inputs[5] = np.nan
+    with pytest.raises(FloatingPointError, match=f"{spoilt} loss is nan.*NaN"):
+        solver.fit(HEAD, RECIPE, **examples, folder=tmp_path / "run", progress=False)
+
+
 def test_cached_features_train_the_same_fc6_as_the_frozen_branch(tmp_path):
     """N iterations on the trunk's cached pool5 and N iterations of the frozen full net: the same fc6."""
     rng = np.random.default_rng(0)
