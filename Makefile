@@ -30,6 +30,7 @@ lab: $(SETUP)
 
 lint: $(SETUP)
 	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check helpers tests
 
 badges: $(SETUP)
 	$(PYTHON) scripts/badges.py

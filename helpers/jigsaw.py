@@ -7,6 +7,8 @@ Wherever an argument is called rng it is a NumPy Generator, or an integer seed t
 
 import itertools
 import math
+import os
+import pathlib
 
 import numpy as np
 
@@ -15,12 +17,16 @@ CELL = 85  # pixels: 3 x 85 = 255, the authors' crop of a 256-pixel image
 TILE = 64  # pixels: leaves a gap of 21 on average between two tiles, so that their edges cannot be matched
 
 
-def choose_permutations(count, seed=0, tiles=GRID * GRID):
-    """A set of permutations that lie far apart, chosen greedily for maximal mean Hamming distance (paper, section 3).
+def choose_permutations(count, seed=0, tiles=GRID * GRID, rule="mean"):
+    """A set of permutations that lie far apart, chosen greedily (paper, section 3).
 
-    The first is random; each next one is the permutation whose mean distance to those already chosen is largest,
-    ties decided by the seed. Returns int64 (count, tiles) with values 1..tiles, all rows distinct.
-    Raises ValueError where count is not in 1..tiles!, or tiles is not in 2..9 (10! candidates no longer fit).
+    The first is random; each next one is, by `rule`,
+    "mean": the one whose mean Hamming distance to those already chosen is largest, as the authors do;
+    "minimum": the one whose smallest distance to them is largest;
+    "random": any other one, the control.
+    Ties are decided by the seed. Returns int64 (count, tiles) with values 1..tiles, all rows distinct.
+    Raises ValueError where count is not in 1..tiles!, tiles is not in 2..9 (10! candidates no longer fit), or for
+    another rule.
     """
     if not 2 <= tiles <= GRID * GRID:
         raise ValueError(f"tiles is {tiles}; choose between 2 and {GRID * GRID}")
@@ -28,19 +34,56 @@ def choose_permutations(count, seed=0, tiles=GRID * GRID):
         raise ValueError(
             f"count is {count}; choose between 1 and {math.factorial(tiles):,}, all the permutations {tiles} tiles have"
         )
+    if rule not in ("mean", "minimum", "random"):
+        raise ValueError(f"rule is {rule!r}; choose 'mean', 'minimum' or 'random'")
     candidates = np.array(list(itertools.permutations(range(1, tiles + 1))), dtype=np.uint8)
     candidates = np.random.default_rng(seed).permutation(candidates)  # random start, random winner of a tie
+    if rule == "random":
+        return candidates[:count].astype(np.int64)
     positions = np.ascontiguousarray(candidates.T)  # position by position: comparing is then one pass over memory
-    summed = np.zeros(len(candidates), dtype=np.int32)  # of the distances to the chosen ones, instead of all pairs
+    far = np.full(len(candidates), 0 if rule == "mean" else tiles, dtype=np.int32)  # how far from the chosen ones
+    combine = np.add if rule == "mean" else np.minimum
     taken = np.iinfo(np.int32).min // 2  # so low that no sum of distances lifts it above a free candidate
     chosen = [0]
     while len(chosen) < count:
         latest = chosen[-1]
-        for position in positions:
-            summed += position != position[latest]
-        summed[latest] = taken
-        chosen.append(int(summed.argmax()))
+        distance = sum((position != position[latest]).view(np.uint8) for position in positions)
+        combine(far, distance, out=far)
+        far[latest] = taken
+        chosen.append(int(far.argmax()))
     return candidates[chosen].astype(np.int64)
+
+
+def save_permutations(path, permutations):
+    """Write permutations (count, tiles) in the authors' format: int32 count, int32 tiles, then the values row by row.
+
+    Little-endian, as permutations_100_max.bin of MehdiNoroozi/JigsawPuzzleSolver. Raises ValueError for a row that is
+    no permutation of 1..tiles.
+    """
+    rows = np.array([_checked(row) for row in permutations], dtype="<i4")
+    part = pathlib.Path(f"{path}.part")
+    part.write_bytes(np.array(rows.shape, dtype="<i4").tobytes() + rows.tobytes())
+    os.replace(part, path)
+
+
+def load_permutations(path):
+    """Read what save_permutations or the authors wrote: int64 (count, tiles).
+
+    Raises ValueError, naming the file, where its length does not fit its first two numbers or a row is no permutation.
+    """
+    values = pathlib.Path(path).read_bytes()
+    header = np.frombuffer(values[:8], dtype="<i4") if len(values) >= 8 else (0, 0)
+    count, tiles = (int(number) for number in header)
+    if count < 1 or tiles < 2 or len(values) != 4 * (2 + count * tiles):
+        raise ValueError(
+            f"{path} has {len(values)} bytes and says it holds {count} permutations of {tiles} tiles: "
+            "it is truncated or not a permutation file; make one with save_permutations"
+        )
+    rows = np.frombuffer(values[8:], dtype="<i4").reshape(count, tiles)
+    try:
+        return np.array([_checked(row) for row in rows], dtype=np.int64)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def hamming_distances(permutations):

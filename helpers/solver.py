@@ -234,8 +234,8 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, iteration, per
 def _check_finite(which, loss, iteration, recipe):
     if not np.isfinite(loss):
         raise FloatingPointError(
-            f"the {which} loss is {loss} at iteration {iteration}: lower base_lr ({recipe.base_lr}), or look for NaN in "
-            "the inputs, and train again; the epochs before are saved"
+            f"the {which} loss is {loss} at iteration {iteration}: lower base_lr ({recipe.base_lr}) or look for "
+            "NaN in the inputs, and train again; the epochs before are saved"
         )
 
 

@@ -1,6 +1,7 @@
 """Permutation sets against the paper's figures, tiles and puzzles against what they must preserve."""
 
 import itertools
+import struct
 
 import numpy as np
 import pytest
@@ -227,3 +228,63 @@ def test_a_batch_is_decided_by_its_generator(hundred):
     first, second, again = batch(generator), batch(generator), batch(np.random.default_rng(5))
     assert all((a == b).all() for a, b in zip(first, again))
     assert (first[0] != second[0]).any()
+
+
+@pytest.mark.parametrize("rule", ["mean", "minimum", "random"])
+def test_every_rule_gives_distinct_permutations_and_follows_the_seed(rule):
+    chosen = jigsaw.choose_permutations(50, seed=3, tiles=6, rule=rule)
+    assert len({tuple(row) for row in chosen}) == 50
+    assert (np.sort(chosen, axis=1) == np.arange(1, 7)).all()
+    np.testing.assert_array_equal(chosen, jigsaw.choose_permutations(50, seed=3, tiles=6, rule=rule))
+    assert (chosen != jigsaw.choose_permutations(50, seed=4, tiles=6, rule=rule)).any()
+
+
+@pytest.mark.parametrize("rule, combine", [("mean", np.mean), ("minimum", np.min)])
+def test_each_next_permutation_is_the_farthest_by_its_rule(rule, combine):
+    """Held against all 120 permutations of five tiles, one by one."""
+    chosen = jigsaw.choose_permutations(12, seed=1, tiles=5, rule=rule)
+    everything = np.array(list(itertools.permutations(range(1, 6))))
+    for count in range(1, 12):
+        before = chosen[:count]
+        far = combine((everything[:, None] != before[None]).sum(axis=2), axis=1)
+        far[[(before == row).all(axis=1).any() for row in everything]] = -1
+        assert combine((chosen[count] != before).sum(axis=1)) == far.max()
+
+
+def test_the_minimum_rule_keeps_pairs_apart(hundred):
+    assert jigsaw.hamming_distances(jigsaw.choose_permutations(100, rule="minimum")).min() > (
+        jigsaw.hamming_distances(hundred).min()
+    )
+
+
+def test_the_authors_file_format(tmp_path, hundred):
+    path = tmp_path / "permutations_100_max.bin"
+    jigsaw.save_permutations(path, hundred)
+    values = struct.unpack("<902i", path.read_bytes())  # int32 n, int32 9, then n x 9 values
+    assert values[:2] == (100, 9) and list(values[2:11]) == list(hundred[0])
+    np.testing.assert_array_equal(jigsaw.load_permutations(path), hundred)
+
+
+@given(st.binary(max_size=120))
+def test_any_bytes_are_permutations_or_a_named_error(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("bytes") / "permutations.bin"
+    path.write_bytes(content)
+    try:
+        rows = jigsaw.load_permutations(path)
+    except ValueError as error:
+        assert str(path) in str(error)
+    else:
+        assert (np.sort(rows, axis=1) == np.arange(1, rows.shape[1] + 1)).all()
+
+
+def test_broken_permutations_are_refused(tmp_path, hundred):
+    path = tmp_path / "permutations.bin"
+    with pytest.raises(ValueError, match="not a permutation"):
+        jigsaw.save_permutations(path, [[1, 2, 2]])
+    assert not path.exists()
+    jigsaw.save_permutations(path, hundred)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match="truncated"):
+        jigsaw.load_permutations(path)
+    with pytest.raises(ValueError, match="rule is 'max'"):
+        jigsaw.choose_permutations(5, rule="max")
