@@ -137,10 +137,12 @@ def cut_at(photo, corners, tile=TILE):
     return np.stack([photo[row : row + tile, column : column + tile] for row, column in corners])
 
 
-def cut_tiles(photo, cell=CELL, tile=TILE, rng=None):
+def cut_tiles(photo, cell=CELL, tile=TILE, rng=None, shift=0):
     """Nine tiles of a photograph in their solved order: cell_corners, then tile_corners, then cut_at.
 
     photo: uint8 (height, width, 3). Returns uint8 (9, tile, tile, 3).
+    shift: pixels by which each colour channel of each tile is moved at most, down or up and across, at random: against
+    the colour fringes of lenses, which tell where in the picture a tile was (paper, section 4; there 2). 0: not at all.
     Raises ValueError for any other shape or dtype, and as cell_corners and tile_corners do.
     """
     photo = np.asarray(photo)
@@ -150,7 +152,18 @@ def cut_tiles(photo, cell=CELL, tile=TILE, rng=None):
             "skimage.util.img_as_ubyte and skimage.color.gray2rgb convert others"
         )
     rng = np.random.default_rng(rng)
-    return cut_at(photo, tile_corners(cell_corners(photo.shape, cell, rng), cell, tile, rng), tile)
+    corners = tile_corners(cell_corners(photo.shape, cell, rng), cell, tile, rng)
+    if not shift:
+        return cut_at(photo, corners, tile)
+    last = np.array(photo.shape[:2]) - tile  # a channel moved over the border of the photograph stops there
+    moved = [np.clip(corners + rng.integers(-shift, shift + 1, corners.shape), 0, last) for _ in range(3)]
+    return np.stack([cut_at(photo[..., channel], moved[channel], tile) for channel in range(3)], axis=-1)
+
+
+def grey_tiles(tiles):
+    """Colour tiles (..., 3) uint8 as grey ones, three equal channels: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)."""
+    grey = (tiles @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def shuffle_tiles(tiles, permutation):
@@ -177,10 +190,11 @@ def normalise_tiles(tiles):
     return np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
 
 
-def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE):
+def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE, grey=0.0, shift=0):
     """Puzzles to train on: for each a random photograph, nine fresh tiles and a random permutation.
 
     photos: a sequence of uint8 (height, width, 3) RGB arrays. permutations: (m, 9).
+    grey: share of the puzzles shown in grey (paper, section 4: 0.3). shift: see cut_tiles.
     Returns uint8 (count, 9, tile, tile, 3), tiles in shuffled order, and int64 (count,): the row of the permutation.
     Raises ValueError as cut_tiles and shuffle_tiles do.
     """
@@ -189,7 +203,9 @@ def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE):
     chosen = rng.integers(len(photos), size=count)
     tiles = np.empty((count, GRID * GRID, tile, tile, 3), dtype=np.uint8)
     for puzzle, photo, label in zip(tiles, chosen, labels):
-        puzzle[...] = shuffle_tiles(cut_tiles(photos[photo], cell, tile, rng), permutations[label])
+        puzzle[...] = shuffle_tiles(cut_tiles(photos[photo], cell, tile, rng, shift), permutations[label])
+        if grey and rng.random() < grey:
+            puzzle[...] = grey_tiles(puzzle)
     return tiles, labels
 
 

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from PIL import Image
 
 from helpers import jigsaw
 
@@ -288,3 +289,30 @@ def test_broken_permutations_are_refused(tmp_path, hundred):
         jigsaw.load_permutations(path)
     with pytest.raises(ValueError, match="rule is 'max'"):
         jigsaw.choose_permutations(5, rule="max")
+
+
+def test_shifted_channels_move_by_at_most_the_shift_and_stay_in_the_photograph():
+    """Pixels whose three channels all hold the same position: after the shift they differ by what each was moved."""
+    rows, _ = np.mgrid[:60, :60]
+    photo = np.repeat((2 * rows).astype(np.uint8)[..., None], 3, axis=2)
+    still = jigsaw.cut_tiles(photo, cell=20, tile=20, rng=5).astype(int)
+    moved = jigsaw.cut_tiles(photo, cell=20, tile=20, rng=5, shift=2).astype(int)
+    steps = (moved - still) / 2  # rows by which each channel of each tile was moved
+    assert (steps == steps[:, :1, :1]).all()  # a channel moves as a whole
+    assert np.abs(steps).max() <= 2 and len(np.unique(steps)) > 2
+    assert (steps[:3] >= 0).all() and (steps[6:] <= 0).all()  # at the borders, cells of the outer rows stay inside
+
+
+def test_grey_puzzles_have_three_equal_channels_and_the_share_asked_for(hundred):
+    photo = random_photo(60, 60)
+    colour, labels = jigsaw.puzzles([photo], hundred, 200, 1, cell=20, tile=16)
+    mixed, _ = jigsaw.puzzles([photo], hundred, 200, 1, cell=20, tile=16, grey=0.3)
+    grey = (mixed == mixed[..., :1]).all(axis=(1, 2, 3, 4))
+    assert 0.2 < grey.mean() < 0.4
+    assert not (colour == colour[..., :1]).all(axis=(1, 2, 3, 4)).any()
+    pixel = np.array([[[10, 200, 90]]], dtype=np.uint8)
+    assert jigsaw.grey_tiles(pixel).tolist() == [[[131, 131, 131]]]  # 0.299 * 10 + 0.587 * 200 + 0.114 * 90 = 130.65
+    np.testing.assert_array_equal(
+        jigsaw.grey_tiles(colour[0, 0]),
+        np.repeat(np.array(Image.fromarray(colour[0, 0]).convert("L"))[..., None], 3, 2),
+    )
