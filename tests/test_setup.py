@@ -243,7 +243,7 @@ def test_conda_and_pip_ask_for_the_same_ranges_and_say_why():
     pyproject = re.search(r"^dependencies = \[\n(.*?)^\]", (course.ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
     conda = (course.ROOT / "environment.yml").read_text().split("dependencies:\n")[1]
     reasons = {name: (wanted, why) for name, wanted, why in line.findall(pyproject)}
-    assert len(reasons) >= 11 and all(why for _, why in reasons.values())
+    assert len(reasons) >= 10 and all(why for _, why in reasons.values())
     in_conda = {name: wanted for name, wanted, _ in line.findall(conda)}
     assert {name: in_conda[name] for name in reasons if name in in_conda} == {
         name: wanted for name, (wanted, _) in reasons.items() if name in in_conda
