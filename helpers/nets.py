@@ -4,7 +4,6 @@
 (Noroozi & Favaro, ECCV 2016, arXiv 1603.09246), AlexNet follows BVLC/caffe models/bvlc_alexnet.
 """
 
-import os
 import pathlib
 import tempfile
 
@@ -218,10 +217,10 @@ def alexnet(classes=1000, batch_size=128):
     return _message(spec, f"AlexNet, {classes} classes")
 
 
-def instantiate(net, phase=caffe.TEST, path=None):
-    """A caffe.Net from a prototxt message, through the file `path` (a temporary one by default)."""
+def instantiate(net, phase=caffe.TEST):
+    """A caffe.Net from a prototxt message, through a temporary file: Caffe reads nothing else."""
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(path or os.path.join(folder, "net.prototxt"))
+        path = pathlib.Path(folder, "net.prototxt")
         path.write_text(str(net))
         return caffe.Net(str(path), phase)
 
