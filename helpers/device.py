@@ -1,0 +1,95 @@
+"""CPU or GPU: what Caffe runs on. Its mode belongs to the thread (common.cpp keeps it thread_local)."""
+
+import ctypes
+import functools
+import os
+from dataclasses import dataclass
+
+import caffe
+from caffe import build_info
+
+CHOICES = ("auto", "cpu", "gpu")
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute, cuda.h
+
+
+@dataclass(frozen=True)
+class Card:
+    """A CUDA card. capability: e.g. (7, 5) of a T4."""
+
+    name: str
+    capability: tuple[int, int]
+
+
+@functools.cache
+def card():
+    """The first CUDA Card that the driver shows, None where there is no driver or no card."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    count, name, number = ctypes.c_int(), ctypes.create_string_buffer(128), ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return None
+    driver.cuDeviceGetName(name, len(name), 0)
+    capability = []
+    for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR):
+        driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, 0)
+        capability.append(number.value)
+    return Card(name.value.decode(), tuple(capability))
+
+
+def obstacle():
+    """Why Caffe cannot use a GPU here, in words that say the way out; None where it can."""
+    if not build_info.CUDA:
+        return (
+            "the installed Caffe wheel was built for the CPU. Where there are a GPU and nvcc, "
+            "`JIGSAW_DEVICE=gpu bash colab_setup.sh` builds the other one; then restart the kernel"
+        )
+    if card() is None:
+        return (
+            "this machine shows no CUDA card (`nvidia-smi` tells more). On Colab: Runtime, Change runtime type, T4 GPU; "
+            "or go on with JIGSAW_DEVICE=cpu"
+        )
+    built_for = min(tuple(divmod(int(number), 10)) for number in build_info.ARCHITECTURES)
+    if card().capability < built_for:
+        return (
+            f"the installed Caffe wheel needs compute capability {built_for[0]}.{built_for[1]} or later, "
+            f"{card().name} has {card().capability[0]}.{card().capability[1]}; run `bash colab_setup.sh` on this machine"
+        )
+    return None
+
+
+def chosen():
+    """ "cpu" or "gpu" by the environment variable JIGSAW_DEVICE: "auto" (the default), "cpu" or "gpu".
+
+    Raises ValueError for another value and RuntimeError, with the way out, for a GPU that cannot be used.
+    Caffe itself would end the process.
+    """
+    name = os.environ.get("JIGSAW_DEVICE", "auto")
+    if name not in CHOICES:
+        raise ValueError(f"JIGSAW_DEVICE is {name!r}; set it to one of {', '.join(CHOICES)}")
+    if name == "gpu" and obstacle():
+        raise RuntimeError(f"JIGSAW_DEVICE asks for a GPU, but {obstacle()}")
+    return "cpu" if name == "cpu" or obstacle() else "gpu"
+
+
+def use():
+    """Set Caffe's mode for the calling thread to what `chosen` says, and return it: "cpu" or "gpu".
+
+    Every thread that runs a net needs its own call.
+    """
+    name = chosen()
+    if name == "gpu":
+        caffe.set_device(0)
+        caffe.set_mode_gpu()
+    else:
+        caffe.set_mode_cpu()
+    return name
+
+
+def describe():
+    """One line about the device in use, e.g. "CPU" or "Tesla T4 (CUDA 12.8, cuDNN 9.2)"."""
+    if chosen() == "cpu":
+        return "CPU"
+    cudnn = f", cuDNN {build_info.CUDNN}" if build_info.CUDNN else ", no cuDNN"
+    return f"{card().name} (CUDA {build_info.CUDA}{cudnn})"
