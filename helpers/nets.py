@@ -12,6 +12,7 @@ from caffe import layers as L, params as P
 from caffe.proto import caffe_pb2
 
 TILES = 9
+TRAINS = ("all", "conv2", "conv3", "conv4", "conv5", "fc6")  # the index is how many convolutions are frozen
 CONVOLUTIONS = ("conv1_s1", "conv2_s1", "conv3_s1", "conv4_s1", "conv5_s1")
 
 # num_output, kernel, stride, pad, group, initial bias: layer by layer as in the authors' prototxt
@@ -43,9 +44,10 @@ def _filler(fillers, std, bias):
     raise ValueError(f"fillers is {fillers!r}; choose 'authors' or 'he'")
 
 
-def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=False, batch_norm=False, width=1.0):
+def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=0, batch_norm=False, width=1.0):
     """Add conv1-pool5 after `bottom` (N, 3, t, t); layer names end in `suffix`. Returns the top pool5.
 
+    frozen: how many convolutions, from conv1 on, keep their weights.
     width multiplies every layer's number of filters; 0.25 trains in a minute what 1.0 trains in ten.
     """
     for name, (outputs, kernel, stride, pad, group, bias) in _TRUNK.items():
@@ -59,7 +61,7 @@ def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=F
             stride=stride,
             pad=pad,
             group=group,
-            param=_params(name if share else None, frozen),
+            param=_params(name if share else None, int(number) <= frozen),
             **filler,
         )
         if batch_norm:
@@ -121,14 +123,15 @@ def branch(classes, trains="all", batch_size=128, fillers="authors", width=1.0):
     """One branch of the CFN with a new `classes`-way fc6 (Figure 3 of the report).
 
     Blobs data (N, 3, 64, 64) and label (N,), both float32; N starts at `batch_size`.
-    trains: "all", or "fc6" to freeze the convolutions (lr_mult 0 on weights and biases).
+    trains: "all", or the first layer that learns, "conv2" to "conv5" or "fc6"; those before it are frozen (lr_mult 0
+        on weights and biases).
     fillers: the convolutions' initial weights, "authors" (gaussian 0.01) or "he" (msra, biases 0).
     width: share of each convolution's filters that is kept; a multiple of 1/16.
     """
-    if trains not in ("all", "fc6"):
-        raise ValueError(f"trains is {trains!r}; choose 'all' or 'fc6'")
+    if trains not in TRAINS:
+        raise ValueError(f"trains is {trains!r}; choose one of {', '.join(TRAINS)}")
     spec = _inputs((3, 64, 64), batch_size)
-    pool5 = _convolutions(spec, spec.data, "_s1", fillers, frozen=trains == "fc6", width=width)
+    pool5 = _convolutions(spec, spec.data, "_s1", fillers, frozen=TRAINS.index(trains), width=width)
     _classifier(spec, pool5, classes)
     return _message(spec, f"CFN branch, {classes} classes")
 
@@ -189,9 +192,13 @@ def stacked_cfn(
     return _message(spec, f"CFN with stacked tiles, {permutations} permutations")
 
 
-def alexnet(classes=1000, batch_size=128):
-    """BVLC AlexNet (models/bvlc_alexnet/train_val.prototxt): blobs data (N, 3, 227, 227) and label (N,)."""
-    spec = _inputs((3, 227, 227), batch_size)
+def alexnet(classes=1000, batch_size=128, size=227, stride=4, fillers="authors"):
+    """BVLC AlexNet (models/bvlc_alexnet/train_val.prototxt): blobs data (N, 3, size, size) and label (N,).
+
+    size, stride: 227 and conv1's 4 are BVLC's. 64 and 2 give the same layers on this course's images, conv1 to pool5
+    of the shapes of the branch; fc6 then has 2304 inputs per output instead of 9216.
+    """
+    spec = _inputs((3, size, size), batch_size)
     bottom = spec.data
     for name, (outputs, kernel, _, pad, group, _) in _TRUNK.items():
         number = name[-1]
@@ -199,11 +206,11 @@ def alexnet(classes=1000, batch_size=128):
             bottom,
             num_output=outputs,
             kernel_size=kernel,
-            stride=4 if number == "1" else 1,
+            stride=stride if number == "1" else 1,
             pad=pad,
             group=group,
             param=_params(None),
-            **_filler("authors", 0.01, 0.0 if number in "13" else 0.1),
+            **_filler(fillers, 0.01, 0.0 if number in "13" else 0.1),
         )
         bottom = spec[f"relu{number}"] = L.ReLU(top, in_place=True)
         if number in "12":
@@ -211,10 +218,49 @@ def alexnet(classes=1000, batch_size=128):
         if number in "125":
             bottom = spec[f"pool{number}"] = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=2)
     for name in ("fc6", "fc7"):
-        bottom = _fully_connected(spec, name, bottom, 4096, _filler("authors", 0.005, 0.1))
-    spec.fc8 = L.InnerProduct(bottom, num_output=classes, param=_params(None), **_filler("authors", 0.01, 0.0))
+        bottom = _fully_connected(spec, name, bottom, 4096, _filler(fillers, 0.005, 0.1))
+    spec.fc8 = L.InnerProduct(bottom, num_output=classes, param=_params(None), **_filler(fillers, 0.01, 0.0))
     _loss(spec, spec.fc8)
     return _message(spec, f"AlexNet, {classes} classes")
+
+
+def alexnet_c100(classes=100, batch_size=100):
+    """The reference that the report calls AlexNetC100: three convolutions on 32x32 images, 181,828 parameters.
+
+    Layer by layer as in karim-ahmed/nofe-caffe, nofe_AlexNet-C100/generalist/generalist_train_val.prototxt, with one
+    output per class; it is Caffe's own examples/cifar10 "full" net and no AlexNet. Made for 0-255 inputs minus their
+    mean: conv1 starts from gaussian 0.0001. Blobs data (N, 3, 32, 32) and label (N,).
+    """
+    spec = _inputs((3, 32, 32), batch_size)
+    bottom = spec.data
+    for number, outputs, std in (("1", 32, 1e-4), ("2", 32, 0.01), ("3", 64, 0.01)):
+        top = spec[f"conv{number}"] = L.Convolution(
+            bottom,
+            num_output=outputs,
+            kernel_size=5,
+            pad=2,
+            param=[dict(lr_mult=1), dict(lr_mult=2 if number != "3" else 1)],
+            **_filler("authors", std, 0.0),
+        )
+        pooling = dict(pool=P.Pooling.MAX if number == "1" else P.Pooling.AVE, kernel_size=3, stride=2)
+        if number == "1":  # the only layer that pools first
+            bottom = spec.pool1 = L.Pooling(top, **pooling)
+            spec.relu1 = L.ReLU(bottom, in_place=True)
+        else:
+            spec[f"relu{number}"] = L.ReLU(top, in_place=True)
+            bottom = spec[f"pool{number}"] = L.Pooling(top, **pooling)
+        if number != "3":
+            bottom = spec[f"norm{number}"] = L.LRN(
+                bottom, local_size=3, alpha=5e-5, beta=0.75, norm_region=P.LRN.WITHIN_CHANNEL
+            )
+    spec.ip1 = L.InnerProduct(
+        bottom,
+        num_output=classes,
+        param=[dict(lr_mult=1, decay_mult=250), dict(lr_mult=2, decay_mult=0)],
+        **_filler("authors", 0.01, 0.0),
+    )
+    _loss(spec, spec.ip1)
+    return _message(spec, f"AlexNetC100, {classes} classes")
 
 
 def instantiate(net, phase=caffe.TEST):

@@ -91,9 +91,17 @@ def to_caffe(images, statistics, scale="report"):
     _check_images(images)
     if scale not in SCALES:
         raise ValueError(f"scale is {scale!r}; choose one of {', '.join(SCALES)}")
-    centred = images - statistics.mean.astype(np.float32)
-    batch = centred / statistics.std.astype(np.float32) if scale == "report" else centred[..., ::-1]
-    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+    # One cast into the blob's layout, then in place: this feeds a GPU, so no array is made that is not returned.
+    planes = images.transpose(0, 3, 1, 2)
+    batch = np.empty(planes.shape, np.float32)
+    if scale == "report":
+        batch[...] = planes
+        batch -= statistics.mean.astype(np.float32)[:, None, None]
+        batch /= statistics.std.astype(np.float32)[:, None, None]
+    else:
+        batch[...] = planes[:, ::-1]
+        batch -= statistics.mean[::-1].astype(np.float32)[:, None, None]
+    return batch
 
 
 def split_validation(image_set, fraction=recipes.VALIDATION_FRACTION, seed=0, stratified=False):
