@@ -9,8 +9,10 @@ import itertools
 import math
 import os
 import pathlib
+from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 GRID = 3  # cells along a side of the puzzle
 CELL = 85  # pixels: 3 x 85 = 255, the authors' crop of a 256-pixel image
@@ -177,6 +179,58 @@ def shuffle_tiles(tiles, permutation):
     return tiles[permutation - 1]
 
 
+@dataclass(frozen=True)
+class Variation:
+    """What differs from one puzzle of a photograph to the next; each is a switch.
+
+    scale: side of the square that is cut out, as least and greatest share of the photograph's short side.
+    flip, grey, blur: shares of the puzzles that are mirrored, grey (paper, section 4: 0.3), or blurred: brought to
+    half their size and back, so that a tile shows no more than a 32-pixel CIFAR image enlarged to 64 pixels does.
+    shift: pixels by which each colour channel of each tile is moved at most (paper, section 4: 2), see cut_tiles.
+    """
+
+    scale: tuple[float, float] = (0.7, 1.0)
+    flip: float = 0.5
+    grey: float = 0.3
+    blur: float = 0.5
+    shift: int = 2
+
+
+def varied_puzzle(photo, permutation, rng, variation=Variation(), cell=CELL, tile=TILE):
+    """One puzzle of a photograph of any size: a random square, resized to 3 x cell pixels, varied and cut.
+
+    photo: uint8 (height, width, 3) RGB. permutation: nine integers 1..9. Returns uint8 (9, tile, tile, 3), tiles in
+    shuffled order. Made for speed: Pillow cuts and resizes in one pass, NumPy takes all tiles at once.
+    """
+    square = _varied_square(photo, rng, variation, GRID * cell)
+    channels, side = square.shape[:2]
+    corners = tile_corners(_SQUARES * cell, cell, tile, rng)[permutation - 1][:, None]
+    if channels > 1 and variation.shift:  # a grey picture has one channel only
+        moves = rng.integers(-variation.shift, variation.shift + 1, size=(GRID * GRID, channels, 2))
+        corners = np.clip(corners + moves, 0, side - tile)
+    windows = np.lib.stride_tricks.sliding_window_view(square, (tile, tile), axis=(1, 2))
+    tiles = windows[np.arange(channels), corners[..., 0], corners[..., 1]]
+    return np.moveaxis(np.broadcast_to(tiles, (GRID * GRID, 3, tile, tile)), 1, -1)
+
+
+_SQUARES = np.array(list(np.ndindex(GRID, GRID)))  # row and column of each cell
+
+
+def _varied_square(photo, rng, variation, side):
+    """A random square of the photograph, resized, mirrored, grey or blurred: uint8 (3 or 1, side, side)."""
+    height, width = photo.shape[:2]
+    edge = min(height, width) * rng.uniform(*variation.scale)
+    top, left = rng.uniform(0, [height - edge, width - edge])
+    flip, grey, blur = rng.random(3) < (variation.flip, variation.grey, variation.blur)
+    picture, box = Image.fromarray(photo), (left, top, left + edge, top + edge)
+    if grey:
+        picture = picture.convert("L")  # 0.299 R + 0.587 G + 0.114 B, as grey_tiles
+    if blur:
+        picture, box = picture.resize((side // 2, side // 2), Image.Resampling.BILINEAR, box), None
+    square = np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR, box)).reshape(side, side, -1)
+    return np.ascontiguousarray((square[:, ::-1] if flip else square).transpose(2, 0, 1))
+
+
 def normalise_tiles(tiles):
     """Each channel of each tile with mean 0 and standard deviation 1; a channel that is constant becomes zeros.
 
@@ -184,10 +238,18 @@ def normalise_tiles(tiles):
     This is the paper's rule; the authors' 2016 code removes the mean alone.
     tiles: (..., tile, tile, 3). Returns float32 of the same shape.
     """
-    values = np.asarray(tiles, dtype=np.float32)
-    values = values - values.mean(axis=(-3, -2), keepdims=True, dtype=np.float64).astype(np.float32)
-    deviation = np.sqrt(np.square(values).mean(axis=(-3, -2), keepdims=True))
-    return np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 0)
+    planes = np.moveaxis(np.asarray(tiles), -1, -3)
+    out = np.empty(planes.shape, np.float32)
+    _normalise_rows(planes.reshape(-1, planes.shape[-2] * planes.shape[-1]), out)
+    return np.moveaxis(out, -3, -1)
+
+
+def _normalise_rows(rows, out):
+    """Write each row with mean 0 and standard deviation 1 into out, float32; no large array is made on the way."""
+    out = out.reshape(rows.shape)
+    np.subtract(rows, rows.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32), out=out)
+    deviation = np.sqrt(np.einsum("ij,ij->i", out, out) / rows.shape[1])[:, None]
+    np.divide(out, np.where(deviation > 0, deviation, 1), out=out)
 
 
 def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE, grey=0.0, shift=0):
@@ -209,13 +271,17 @@ def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE, grey=0.0, sh
     return tiles, labels
 
 
-def to_caffe(puzzles):
+def to_caffe(puzzles, out=None):
     """A batch for the CFN's data blob: uint8 (N, 9, tile, tile, 3) -> float32 (N, 27, tile, tile), tiles normalised.
 
     Channels 3 i to 3 i + 2 are the RGB channels of the tile at position i.
+    out: where to write it, a C-contiguous array of that shape; None makes one.
     """
-    count, _, tile = puzzles.shape[:3]
-    return normalise_tiles(puzzles).transpose(0, 1, 4, 2, 3).reshape(count, -1, tile, tile)
+    count, tiles, tile = puzzles.shape[:3]
+    out = np.empty((count, 3 * tiles, tile, tile), np.float32) if out is None else out
+    for puzzle, blob in zip(puzzles, out):  # one at a time stays in the processor's cache
+        _normalise_rows(np.moveaxis(puzzle, -1, 1).reshape(3 * tiles, tile * tile), blob)
+    return out
 
 
 def assemble(tiles, gap=4):

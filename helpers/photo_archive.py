@@ -1,0 +1,93 @@
+"""A zip of photographs, decoded once into memory."""
+
+import concurrent.futures
+import contextlib
+import functools
+import io
+import multiprocessing
+import pathlib
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+CHUNK = 64  # photographs that one process decodes at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """Photographs of different sizes: photos[i] is uint8 (height, width, 3) RGB.
+
+    names: their paths in the archive, sorted. checksums: CRC-32 of each file, as the archive keeps it.
+    """
+
+    names: tuple[str, ...]
+    checksums: tuple[int, ...]
+    pixels: tuple[np.ndarray, ...]
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        return self.pixels[index]
+
+    def fingerprint(self):
+        """CRC-32 over names and checksums: changes when a photograph does."""
+        return zlib.crc32(repr((self.names, self.checksums)).encode())
+
+    def split(self, every=20):
+        """(training, held out) Photos: every 20th by name, beginning with the first, is held out."""
+        parts = [i for i in range(len(self)) if i % every], [i for i in range(len(self)) if i % every == 0]
+        return tuple(
+            Photos(*(tuple(field[i] for i in part) for field in (self.names, self.checksums, self.pixels)))
+            for part in parts
+        )
+
+
+def read(path, workers=0):
+    """The Photos of a zip: every .jpg, .jpeg, .png and .webp in it, in colour, in the order of their names.
+
+    workers: processes that decode; 0 decodes here. In memory a photograph of 168 x 224 pixels takes 113 kB.
+    Raises FileNotFoundError or ValueError, naming the archive and the way out, where it is missing, no zip, or holds
+    no photograph; one ValueError lists all those that cannot be read.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no photograph archive {path}; give a zip of {', '.join(SUFFIXES)} files")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = sorted((i.filename, i.CRC) for i in archive.infolist() if i.filename.lower().endswith(SUFFIXES))
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is no zip archive, or a truncated one ({error}); make or fetch it again") from error
+    if not files:
+        raise ValueError(f"{path} holds no photographs; give a zip of {', '.join(SUFFIXES)} files")
+    names, checksums = zip(*files)
+    with contextlib.ExitStack() as stack:
+        run = map
+        if workers:
+            fork = multiprocessing.get_context("fork")
+            run = stack.enter_context(concurrent.futures.ProcessPoolExecutor(workers, fork)).map
+        chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+        decoded = [photo for chunk in run(functools.partial(_decode, path), chunks) for photo in chunk]
+    unreadable = [f"{name} ({photo})" for name, photo in zip(names, decoded) if isinstance(photo, str)]
+    if unreadable:
+        raise ValueError(
+            f"{path}: {len(unreadable)} of {len(names)} photographs cannot be read: {'; '.join(unreadable)}. "
+            "Replace them, or leave them out of the archive"
+        )
+    return Photos(names, checksums, tuple(decoded))
+
+
+def _decode(path, names):
+    """The photographs of these names as arrays; for one that cannot be read, what went wrong, as text."""
+    photos = []
+    with zipfile.ZipFile(path) as archive:
+        for name in names:
+            try:
+                photos.append(np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")))
+            except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+                photos.append(str(error))
+    return photos
