@@ -43,23 +43,34 @@ class Study:
         return nets.head(len(self.class_names), (round(256 * self.width), 3, 3), self.last_layer.batch_size)
 
 
+def prepared(name, splits, recipe_pair, width=1.0, scale="report"):
+    """The Study of three ImageSets, resized already: training, validation, test. scale: see preprocessing.to_caffe."""
+    statistics = preprocessing.channel_statistics(splits[0].images)
+    examples = [
+        Examples(split.images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics, scale))
+        for split in splits
+    ]
+    return Study(name, *examples, splits[0].class_names, statistics, width, *recipe_pair)
+
+
+def cifar100(size=recipes.IMAGE_SIZE, scale="report"):
+    """The Study of CIFAR-100 as in the report; resized images are kept in the cache folder (737 MB at 64 pixels)."""
+    training, test = datasets.load_cifar100()
+    splits = (*preprocessing.split_validation(training, recipes.VALIDATION_FRACTION), test)
+    if size != datasets.CROP_SIZE:
+        splits = [
+            replace(split, images=preprocessing.cached_resize(course.cache_folder(), split.images, size))
+            for split in splits
+        ]
+    return prepared("cifar100", splits, (recipes.CIFAR100_LAST_LAYER, recipes.CIFAR100_FINE_TUNE), scale=scale)
+
+
 def study():
     """The Study of the profile: "quick" is the photograph crops, "full" is CIFAR-100."""
-    profile = course.profile()
-    if profile == "quick":
-        name, recipe_pair = "photos", (recipes.PHOTOS_LAST_LAYER, recipes.PHOTOS_FINE_TUNE)
-        training, validation, test = datasets.load_photo_crops()
-    else:
-        name, recipe_pair = "cifar100", (recipes.CIFAR100_LAST_LAYER, recipes.CIFAR100_FINE_TUNE)
-        training, test = datasets.load_cifar100()
-        training, validation = preprocessing.split_validation(training, recipes.VALIDATION_FRACTION)
-    resized = [preprocessing.resize(split.images) for split in (training, validation, test)]
-    statistics = preprocessing.channel_statistics(resized[0])
-    examples = [
-        Examples(images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics))
-        for images, split in zip(resized, (training, validation, test))
-    ]
-    return Study(name, *examples, training.class_names, statistics, WIDTH[profile], *recipe_pair)
+    if course.profile() == "full":
+        return cifar100()
+    splits = [replace(split, images=preprocessing.resize(split.images)) for split in datasets.load_photo_crops()]
+    return prepared("photos", splits, (recipes.PHOTOS_LAST_LAYER, recipes.PHOTOS_FINE_TUNE), WIDTH["quick"])
 
 
 def puzzle_photos():

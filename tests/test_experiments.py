@@ -60,6 +60,7 @@ def test_the_full_profile_runs_from_pretext_to_control(monkeypatch, runs):
         )
 
     monkeypatch.setenv("JIGSAW_PROFILE", "full")
+    monkeypatch.setenv("JIGSAW_CACHE", str(runs / "cache"))
     monkeypatch.setattr(datasets, "load_cifar100", lambda: (images(200), images(100)))
     monkeypatch.setattr(experiments, "PUZZLES", 32)
     for name in ("PHOTOS_PRETEXT", "CIFAR100_LAST_LAYER", "CIFAR100_FINE_TUNE"):
@@ -75,5 +76,5 @@ def test_the_full_profile_runs_from_pretext_to_control(monkeypatch, runs):
     for run in (last_layer, tuned, scratch):
         assert run.result["epochs"] == 1 and 0 <= run.result["test_accuracy"] <= 1
     assert sorted(path.name for path in runs.iterdir()) == [
-        "cifar100_features", "cifar100_fine_tune", "cifar100_last_layer", "cifar100_scratch", "full_pretext"
+        "cache", "cifar100_features", "cifar100_fine_tune", "cifar100_last_layer", "cifar100_scratch", "full_pretext"
     ]  # fmt: skip
