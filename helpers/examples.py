@@ -42,6 +42,14 @@ class Examples:
         for start in range(0, len(order), size):
             yield self.batch(order[start : start + size])
 
+    def epoch(self, size, seed, epoch):
+        """Yield all examples once, in batches, in the order that (seed, epoch) decides."""
+        return self.batches(size, np.random.default_rng([seed, epoch]).permutation(len(self)))
+
+    def label_range(self):
+        """Lowest and highest label."""
+        return self.labels.min(), self.labels.max()
+
     def fingerprint(self):
         """CRC-32 of the inputs, the labels and the first transformed batch: changes when anything fed changes."""
         crc = zlib.crc32(np.ascontiguousarray(self.inputs))
@@ -66,7 +74,7 @@ def check(net, examples):
     if not np.isfinite(data).all():
         raise ValueError("the first example holds NaN or infinity; check the images and the statistics")
     classes = net.blobs[score_blob(net)].data.shape[1]
-    low, high = examples.labels.min(), examples.labels.max()
+    low, high = examples.label_range()
     if low < 0 or high >= classes:
         raise ValueError(f"labels run from {low} to {high}, the net has {classes} outputs (labels 0 to {classes - 1})")
 

@@ -28,7 +28,7 @@ class PuzzleStream:
     Puzzle i of an epoch is decided by (seed, epoch, i) alone, so a resumed training deals the same puzzles, whatever
     the number of workers. Batches are float32, as jigsaw.to_caffe makes them, in memory that all processes share.
 
-    photos: sequence of uint8 (height, width, 3) arrays. permutations: (m, 9). size: puzzles per epoch.
+    photos: photo_archive.Photos. permutations: (m, 9). size: puzzles per epoch.
     batch_size: the largest batch that will be asked for; memory for SLOTS of them is set aside.
     workers: processes that make puzzles; None takes every spare core, 0 makes them when they are asked for.
     The workers start here, as copies of this process (fork): before Caffe has touched a GPU, so that they never do.
@@ -93,7 +93,9 @@ class PuzzleStream:
 
     def fingerprint(self):
         """CRC-32 of all that decides the puzzles; Photos know theirs, other sequences are read through."""
-        photos = self.photos.fingerprint() if hasattr(self.photos, "fingerprint") else [p.tobytes() for p in self.photos]
+        photos = (
+            self.photos.fingerprint() if hasattr(self.photos, "fingerprint") else [p.tobytes() for p in self.photos]
+        )
         settings = (photos, self.permutations.tolist(), self.size, self.variation, self.cell, self.tile)
         return zlib.crc32(repr(settings).encode())
 

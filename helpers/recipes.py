@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training: a Caffe Adam solver, a stopping rule and what the report says came of it.
+    """One training: a Caffe solver, a stopping rule and what the report says came of it.
 
-    base_lr, gamma, momentum (Adam's beta1), momentum2 (beta2), weight_decay: as in Caffe's SolverParameter.
-    lr_policy: "exp" (base_lr * gamma^iter) or "step" (base_lr * gamma^floor(iter / stepsize)).
+    solver: "Adam" or "SGD", as in Caffe's SolverParameter, where they are called type.
+    base_lr, gamma, power, momentum (Adam's beta1), momentum2 (beta2), weight_decay: likewise.
+    lr_policy: "exp" (base_lr * gamma^iter), "step" (base_lr * gamma^floor(iter / stepsize)) or
+        "poly" (base_lr * (1 - iter / max_iter)^power, max_iter being the iterations of max_epochs).
     stepsize_epochs: epochs between two steps of "step"; the report gives no stepsize, this is ours.
+    stepsize: the same in iterations, where the source gives it so.
     trains: "fc6" (every other layer frozen) or "all".
     patience, epsilon: see helpers.early_stopping.
     reported_epochs, reported_test_accuracy: what the report says (accuracy in [0, 1]), None for a demonstration.
@@ -30,6 +33,9 @@ class Recipe:
     patience: int
     epsilon: float = 1e-4
     stepsize_epochs: int | None = None
+    stepsize: int | None = None
+    power: float = 1.0
+    solver: str = "Adam"
     batch_size: int = 128
     momentum: float = 0.9  # the report names Adam only; Caffe's default of 0 would switch its first moment off
     momentum2: float = 0.999
@@ -128,6 +134,38 @@ PHOTOS_PRETEXT = Recipe(
     max_epochs=4,
     patience=4,
     batch_size=32,
+)
+
+# The CFN on puzzles without end (helpers.pretext). An epoch is 102,400 puzzles unless that command is told otherwise,
+# 400 batches. Neither stops early: fresh puzzles cannot be learnt by heart.
+# Source: train_val_cfn_jps.prototxt's solver in MehdiNoroozi/JigsawPuzzleSolver, 350,000 iterations.
+CFN_AUTHORS = Recipe(
+    name="cfn_authors",
+    title="CFN, the authors' solver",
+    trains="all",
+    solver="SGD",
+    base_lr=0.01,
+    lr_policy="step",
+    gamma=0.1,
+    stepsize=100_000,
+    weight_decay=0.0005,
+    max_epochs=875,
+    patience=875,
+    batch_size=256,
+)
+
+# Ours: He fillers, BatchNorm while training and Adam learn in minutes what the authors' recipe takes days for.
+CFN_QUICK_LEARNER = Recipe(
+    name="cfn_quick_learner",
+    title="CFN, quick learner",
+    trains="all",
+    base_lr=0.001,
+    lr_policy="poly",
+    gamma=1.0,
+    weight_decay=1e-5,
+    max_epochs=60,
+    patience=60,
+    batch_size=256,
 )
 
 VALIDATION_FRACTION = 0.15  # of the training images

@@ -1,5 +1,6 @@
 """The Caffe solver loop: `solver.step(1)` per batch, early stopping, snapshots that a later run resumes from."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -7,8 +8,10 @@ import os
 import pathlib
 import platform
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from dataclasses import dataclass
@@ -19,10 +22,10 @@ import pandas as pd
 from caffe.proto import caffe_pb2
 from tqdm import tqdm
 
-from helpers import weights
+from helpers import device, weights
 from helpers.course import ROOT
 from helpers.early_stopping import EarlyStopping
-from helpers.examples import check, feed, forward
+from helpers.examples import Examples, check, feed, forward
 from helpers.nets import CONVOLUTIONS
 
 EPOCH_COLUMNS = [
@@ -34,8 +37,11 @@ EPOCH_COLUMNS = [
     "validation_accuracy",
     "learning_rate",
     "seconds",
+    "waiting",  # seconds of these that the solver waited for its batches
 ]
 ITERATION_COLUMNS = ["iteration", "epoch", "loss", "learning_rate"]
+ACTIVITY_EXAMPLES = 256  # validation examples on which the share of active units is counted
+COLLAPSED = 0.05  # a ReLU layer with a smaller share of active units gets a warning
 
 
 def iterations_per_epoch(examples, recipe):
@@ -43,20 +49,20 @@ def iterations_per_epoch(examples, recipe):
     return -(-len(examples) // recipe.batch_size)
 
 
-def solver_parameter(recipe, net_path, per_epoch, seed=0):
-    """The SolverParameter (solver prototxt) of a recipe: Adam on one net, no testing or displaying of its own.
+def solver_parameter(recipe, net_path, per_epoch, seed=0, mode="cpu"):
+    """The SolverParameter (solver prototxt) of a recipe: one net, no testing or displaying of its own.
 
     per_epoch: iterations per epoch, which turns the recipe's stepsize in epochs into Caffe's in iterations.
+    mode: "cpu" or "gpu", for the caffe command; in Python device.use decides.
     Adam's beta1 is `momentum` and its weight decay is coupled L2 (adam_solver.cpp, sgd_solver.cpp).
     """
     parameter = caffe_pb2.SolverParameter(
         net=str(net_path),
-        type="Adam",
+        type=recipe.solver,
         base_lr=recipe.base_lr,
         lr_policy=recipe.lr_policy,
         gamma=recipe.gamma,
         momentum=recipe.momentum,
-        momentum2=recipe.momentum2,
         weight_decay=recipe.weight_decay,
         max_iter=recipe.max_epochs * per_epoch,
         test_initialization=False,
@@ -64,15 +70,24 @@ def solver_parameter(recipe, net_path, per_epoch, seed=0):
         random_seed=seed,
         snapshot_prefix=str(pathlib.Path(net_path).with_name("part")),
         snapshot_after_train=False,
-        solver_mode=caffe_pb2.SolverParameter.CPU,
+        solver_mode=caffe_pb2.SolverParameter.SolverMode.Value(mode.upper()),
     )
+    if recipe.solver == "Adam":
+        parameter.momentum2 = recipe.momentum2
     if recipe.lr_policy == "step":
-        parameter.stepsize = recipe.stepsize_epochs * per_epoch
+        parameter.stepsize = _stepsize(recipe, per_epoch)
+    if recipe.lr_policy == "poly":
+        parameter.power = recipe.power
     return parameter
 
 
+def _stepsize(recipe, per_epoch):
+    """Iterations between two steps of the policy "step"."""
+    return recipe.stepsize or recipe.stepsize_epochs * per_epoch
+
+
 def learning_rates(recipe, iterations, per_epoch):
-    """base_lr * gamma^iter ("exp") or base_lr * gamma^floor(iter / stepsize) ("step"): sgd_solver.cpp, GetLearningRate.
+    """The learning rate of each iteration, by the recipe's lr_policy: sgd_solver.cpp, GetLearningRate.
 
     iterations: int or integer array, counted from 0 over the whole training. Returns float64 of the same shape.
     """
@@ -80,8 +95,10 @@ def learning_rates(recipe, iterations, per_epoch):
     if recipe.lr_policy == "exp":
         return recipe.base_lr * recipe.gamma**iterations
     if recipe.lr_policy == "step":
-        return recipe.base_lr * recipe.gamma ** (iterations // (recipe.stepsize_epochs * per_epoch))
-    raise ValueError(f"lr_policy is {recipe.lr_policy!r}; this course uses 'exp' and 'step'")
+        return recipe.base_lr * recipe.gamma ** (iterations // _stepsize(recipe, per_epoch))
+    if recipe.lr_policy == "poly":
+        return recipe.base_lr * (1 - iterations / (recipe.max_epochs * per_epoch)) ** recipe.power
+    raise ValueError(f"lr_policy is {recipe.lr_policy!r}; this course uses 'exp', 'step' and 'poly'")
 
 
 @dataclass(frozen=True)
@@ -120,16 +137,36 @@ def load(folder):
     )
 
 
-def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUTIONS, test=None, seed=0, progress=True):
+def fit(
+    net,
+    recipe,
+    training,
+    validation,
+    folder,
+    initial=None,
+    layers=CONVOLUTIONS,
+    test=None,
+    seed=0,
+    progress=True,
+    seconds=None,
+    scoring_batch=None,
+    on_epoch=None,
+):
     """Train `net` (a prototxt message, see helpers.nets) by `recipe` and return the Run; a finished one is loaded.
 
-    training, validation, test: Examples. initial: {layer: arrays} whose `layers` are copied in before training.
-    folder: the run folder. It receives train.prototxt, solver.prototxt, history.csv, iterations.csv, result.json,
-    best.caffemodel and a snapshot folder per epoch, of which the newest is kept. A training that was interrupted
-    goes on from there; one with other settings or data is moved aside, never overwritten.
-    Each epoch's order comes from (seed, epoch) alone, so a resumed run deals the same batches.
-    Ctrl-C (the stop button) ends the training after the epochs it has finished and returns them.
+    training: Examples or a PuzzleStream. validation, test: Examples.
+    initial: {layer: arrays} whose `layers` are copied in before training.
+    folder: the run folder. It receives train.prototxt, solver.prototxt, history.csv, iterations.csv, activity.csv
+    (where there are ReLU layers), result.json, best.caffemodel and a snapshot folder per epoch, of which the newest
+    is kept. A training that was interrupted goes on from there; one with other settings or data is moved aside, never
+    overwritten.
+    Each epoch's batches come from (seed, epoch) alone, so a resumed run is dealt the same ones.
+    Ctrl-C (the stop button) or SIGTERM ends the training after the epochs it has finished and returns them.
+    seconds: pause after the epoch after which another one would not fit into this time; None: no limit.
+    scoring_batch: batch size for validation, which decides memory only; None: the recipe's.
+    on_epoch: called with the history row and the activity row (both dicts) once an epoch is saved.
     """
+    start = time.perf_counter()
     folder = pathlib.Path(folder)
     settings = _settings(net, recipe, training, validation, test, initial, layers, seed)
     if _settings_of(folder) not in (None, settings):
@@ -138,9 +175,10 @@ def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUT
     if (folder / "result.json").exists() and load(folder).result["status"] in ("stopped early", "all epochs"):
         return load(folder)
 
+    mode = device.use()
     _write(folder / "train.prototxt", str(net))
     per_epoch = iterations_per_epoch(training, recipe)
-    _write(folder / "solver.prototxt", str(solver_parameter(recipe, folder / "train.prototxt", per_epoch, seed)))
+    _write(folder / "solver.prototxt", str(solver_parameter(recipe, folder / "train.prototxt", per_epoch, seed, mode)))
     _write(folder / "settings.json", json.dumps(settings, indent=2))
     solver = caffe.get_solver(str(folder / "solver.prototxt"))
     test_net = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
@@ -149,14 +187,14 @@ def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUT
         check(solver.net, examples)
     if initial:
         weights.transplant(initial, solver.net, layers)
-    history, iterations = _resume(solver, folder)
+    tables = _resume(solver, folder)
 
     stopping = EarlyStopping(recipe.patience, recipe.epsilon)
-    stop = any([stopping.update(row["epoch"], row["validation_loss"]) for row in history])
-    epochs = range(len(history) + 1, recipe.max_epochs + 1) if not stop else range(0)
+    stop = any([stopping.update(row["epoch"], row["validation_loss"]) for row in tables.history])
+    epochs = range(len(tables.history) + 1, recipe.max_epochs + 1) if not stop else range(0)
     bar = tqdm(
         total=recipe.max_epochs * per_epoch,
-        initial=len(iterations),
+        initial=len(tables.iterations),
         desc="iterations",
         mininterval=0.5,
         ascii=" -",
@@ -166,34 +204,62 @@ def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUT
     )  # plain text: widget bars break GitHub
     status = "stopped early" if stop else "all epochs"
     try:
-        for epoch in epochs:
-            row, steps = _epoch(
-                solver, test_net, recipe, training, validation, epoch, len(iterations), per_epoch, seed, bar
-            )
-            history, iterations = [*history, row], iterations + steps
-            stop = stopping.update(epoch, row["validation_loss"])
-            if stopping.best_epoch == epoch:
-                _save(solver.net, folder / "best.caffemodel")
-            _snapshot(solver, folder, history, iterations)
-            if stop:
-                status = "stopped early"
-                break
+        with _sigterm_as_interrupt():
+            for epoch in epochs:
+                row, steps = _epoch(
+                    solver, test_net, recipe, training, validation, epoch, per_epoch, seed, bar, scoring_batch
+                )
+                active = {"epoch": epoch} | activity(test_net, validation, scoring_batch or recipe.batch_size)
+                known = collapses(tables.activity, recipe)
+                tables = Tables([*tables.history, row], tables.iterations + steps, [*tables.activity, active])
+                for warning in collapses(tables.activity, recipe):
+                    if warning not in known:
+                        print(f"\nWarning: {warning}")
+                stop = stopping.update(epoch, row["validation_loss"])
+                if stopping.best_epoch == epoch:
+                    _save(solver.net, folder / "best.caffemodel")
+                _snapshot(solver, folder, tables)
+                if on_epoch:
+                    on_epoch(row, active)
+                if stop:
+                    status = "stopped early"
+                    break
+                if epoch < recipe.max_epochs and seconds and time.perf_counter() - start + row["seconds"] > seconds:
+                    status = "paused"
+                    break
     except KeyboardInterrupt:
-        if not history:
+        if not tables.history:
             raise
         status = "interrupted"
-        print(f"\nInterrupted after {len(history)} whole epochs; they are saved. Run this cell again to go on.")
+        print(f"\nInterrupted after {len(tables.history)} whole epochs; they are saved. Run this cell again to go on.")
     finally:
         bar.close()
-    return _finish(folder, net, history, iterations, status, stopping, settings, test)
+    return _finish(folder, tables, status, stopping, settings, recipe, test)
 
 
-def _epoch(solver, test_net, recipe, training, validation, epoch, iteration, per_epoch, seed, bar):
+@contextlib.contextmanager
+def _sigterm_as_interrupt():
+    """Inside, SIGTERM (a machine that wants its time back) is Ctrl-C. Only the main thread may set handlers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _epoch(solver, test_net, recipe, training, validation, epoch, per_epoch, seed, bar, scoring_batch):
     """One pass over the training examples and one over the validation examples: (history row, iteration rows)."""
     start = time.perf_counter()
-    order = np.random.default_rng([seed, epoch]).permutation(len(training))
-    steps, losses, correct = [], 0.0, 0.0
-    for data, labels in training.batches(recipe.batch_size, order):
+    caffe.set_random_seed(zlib.crc32(f"{seed} {epoch}".encode()) >> 1)  # dropout, too, begins anew: resume is exact
+    steps, losses, correct, waiting = [], 0.0, 0.0, 0.0
+    batches = training.epoch(recipe.batch_size, seed, epoch)
+    for iteration in range((epoch - 1) * per_epoch, epoch * per_epoch):
+        asked = time.perf_counter()
+        data, labels = next(batches)
+        waiting += time.perf_counter() - asked
         feed(solver.net, data, labels)
         solver.step(1)
         loss = float(solver.net.blobs["loss"].data)
@@ -208,23 +274,24 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, iteration, per
         )
         losses += loss * len(labels)
         correct += float(solver.net.blobs["accuracy"].data) * len(labels)
-        iteration += 1
         bar.update()
-    validation_loss, validation_accuracy = score(test_net, validation, recipe.batch_size)
-    _check_finite("validation", validation_loss, iteration, recipe)
+    batches.close()
+    validation_loss, validation_accuracy = score(test_net, validation, scoring_batch or recipe.batch_size)
+    _check_finite("validation", validation_loss, epoch * per_epoch, recipe)
     bar.set_postfix_str(f"epoch {epoch}, loss {losses / len(training):.2f}, validation {validation_loss:.2f}")
     row = dict(
         zip(
             EPOCH_COLUMNS,
             [
                 epoch,
-                iteration,
+                epoch * per_epoch,
                 losses / len(training),
                 correct / len(training),
                 validation_loss,
                 validation_accuracy,
                 steps[-1]["learning_rate"],
                 time.perf_counter() - start,
+                waiting,
             ],
         )
     )
@@ -245,6 +312,34 @@ def score(net, examples, batch_size=128):
     for batch in forward(net, examples, ["loss", "accuracy"], batch_size):
         total += batch["size"] * np.array([float(batch["loss"]), float(batch["accuracy"])])
     return tuple(float(value) for value in total / len(examples))
+
+
+def activity(net, examples, batch_size=128):
+    """{ReLU layer: share of its units, in [0, 1], that are not zero}, over the first ACTIVITY_EXAMPLES examples."""
+    relus = {name: net.top_names[name][0] for name, layer in zip(net._layer_names, net.layers) if layer.type == "ReLU"}
+    if not relus:
+        return {}
+    few = Examples(examples.inputs[:ACTIVITY_EXAMPLES], examples.labels[:ACTIVITY_EXAMPLES], examples.transform)
+    active, units = dict.fromkeys(relus, 0), dict.fromkeys(relus, 0)
+    for _ in forward(net, few, [], batch_size):
+        for name, blob in relus.items():
+            active[name] += np.count_nonzero(net.blobs[blob].data)
+            units[name] += net.blobs[blob].count
+    return {name: active[name] / units[name] for name in relus}
+
+
+def collapses(rows, recipe):
+    """A sentence per ReLU layer that fell under COLLAPSED in some epoch, and what to do. rows: see `activity`."""
+    sentences = []
+    for name in rows[0] if rows else ():
+        fallen = [row for row in rows if name != "epoch" and row[name] < COLLAPSED]
+        if fallen:
+            sentences.append(
+                f"{name} has collapsed: in epoch {fallen[0]['epoch']} only {fallen[0][name]:.1%} of its units were "
+                f"active. Units that are never active learn nothing: lower base_lr ({recipe.base_lr}), start from "
+                "He fillers, or put BatchNorm after the convolutions"
+            )
+    return sentences
 
 
 def _settings(net, recipe, training, validation, test, initial, layers, seed):
@@ -288,32 +383,43 @@ def _save(net, path):
     os.replace(part, path)
 
 
-def _tables(folder, history, iterations):
-    _write(folder / "history.csv", pd.DataFrame(history, columns=EPOCH_COLUMNS).to_csv(index=False))
-    _write(folder / "iterations.csv", pd.DataFrame(iterations, columns=ITERATION_COLUMNS).to_csv(index=False))
+@dataclass(frozen=True)
+class Tables:
+    """A training's records as lists of rows (dicts): one per epoch, per iteration, and per epoch of activity."""
+
+    history: list
+    iterations: list
+    activity: list
+
+    def write(self, folder):
+        """history.csv, iterations.csv, and activity.csv where a net has ReLU layers."""
+        _write(folder / "history.csv", pd.DataFrame(self.history, columns=EPOCH_COLUMNS).to_csv(index=False))
+        _write(folder / "iterations.csv", pd.DataFrame(self.iterations, columns=ITERATION_COLUMNS).to_csv(index=False))
+        if self.activity and len(self.activity[0]) > 1:
+            _write(folder / "activity.csv", pd.DataFrame(self.activity).to_csv(index=False))
 
 
-def _snapshot(solver, folder, history, iterations):
+def _snapshot(solver, folder, tables):
     """Write snapshot_<epoch>/ whole, under another name first, then delete the one before it."""
-    _tables(folder, history, iterations)
+    tables.write(folder)
     part = folder / "snapshot.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     solver.snapshot()
     for suffix in ("caffemodel", "solverstate"):
         os.replace(folder / f"part_iter_{solver.iter}.{suffix}", part / f"last.{suffix}")
-    _tables(part, history, iterations)
+    _write(part / "tables.json", json.dumps(dataclasses.asdict(tables)))  # unlike CSV, exact to the last bit
     older = list(folder.glob("snapshot_*"))
-    part.rename(folder / f"snapshot_{len(history):04d}")
+    part.rename(folder / f"snapshot_{len(tables.history):04d}")
     for path in older:
         shutil.rmtree(path)
 
 
 def _resume(solver, folder):
-    """Bring `solver` to the newest snapshot, if there is one; return its history and iterations as lists of rows."""
+    """Bring `solver` to the newest snapshot, if there is one; return its Tables, empty ones if there is none."""
     snapshots = sorted(folder.glob("snapshot_*"))
     if not snapshots:
-        return [], []
+        return Tables([], [], [])
     # Restore would load the weights from the path noted in the solverstate, where they no longer are.
     state = caffe_pb2.SolverState()
     state.ParseFromString((snapshots[-1] / "last.solverstate").read_bytes())
@@ -322,18 +428,19 @@ def _resume(solver, folder):
     solver.restore(str(folder / "resume.solverstate"))
     solver.net.copy_from(str(snapshots[-1] / "last.caffemodel"))
     (folder / "resume.solverstate").unlink()
-    return [pd.read_csv(snapshots[-1] / name).to_dict("records") for name in ("history.csv", "iterations.csv")]
+    return Tables(**json.loads((snapshots[-1] / "tables.json").read_text()))
 
 
-def _finish(folder, net, history, iterations, status, stopping, settings, test):
+def _finish(folder, tables, status, stopping, settings, recipe, test):
     """Write the tables and result.json, with the test accuracy of the best epoch, and return the Run."""
-    _tables(folder, history, iterations)
+    tables.write(folder)
     result = {
         "status": status,
-        "epochs": len(history),
+        "epochs": len(tables.history),
         "best_epoch": stopping.best_epoch,
         "best_validation_loss": stopping.best,
-        "seconds": sum(row["seconds"] for row in history),
+        "seconds": sum(row["seconds"] for row in tables.history),
+        "warnings": collapses(tables.activity, recipe),
     }
     if test:
         best = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
@@ -350,7 +457,7 @@ def provenance():
         "commit": commit.stdout.strip() or "not a git checkout",
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "device": "cpu",
+        "device": device.describe(),
         "python": platform.python_version(),
         "caffe": caffe.__version__,
         "numpy": np.__version__,
