@@ -21,7 +21,7 @@ def cached(folder, net, examples, blob="pool5_s1"):
     """
     path = pathlib.Path(folder) / f"{blob}_{fingerprint(of(net)):08x}_{examples.fingerprint():08x}.npy"
     if not path.exists():
-        part = path.with_suffix(".part.npy")
+        part = path.with_suffix(f".{os.getpid()}.npy")  # several processes may compute the same
         np.save(part, extract(net, examples, blob))
         os.replace(part, path)
     return Examples(np.load(path), examples.labels)

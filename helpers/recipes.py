@@ -168,6 +168,22 @@ CFN_QUICK_LEARNER = Recipe(
     batch_size=256,
 )
 
+# Source: nofe_AlexNet-C100/generalist/generalist_solver.prototxt in karim-ahmed/nofe-caffe: SGD at a fixed rate
+# (gamma 1), 60,000 iterations of 100 images. The stopping rule is the report's, with the patience of its last layer.
+ALEXNET_C100 = Recipe(
+    name="alexnet_c100",
+    title="AlexNetC100",
+    trains="all",
+    solver="SGD",
+    base_lr=0.001,
+    lr_policy="exp",
+    gamma=1.0,
+    weight_decay=0.004,
+    max_epochs=141,
+    patience=5,
+    batch_size=100,
+)
+
 VALIDATION_FRACTION = 0.15  # of the training images
 IMAGE_SIZE = 64  # pixels, the side of the branch's input
 FRUITS360_EVERY = 4  # one image in four of each class folder is read

@@ -1,0 +1,180 @@
+"""Recorded full-size trainings: small files in recorded/<name>/ that ship with the course and are checked.
+
+    result.json      what was planned, how it ended, settings, commit, date, command, device, machine
+    history.csv      one row per epoch, as in a run folder
+    conv1.npz        for some: conv1's filters after chosen epochs, float16
+    predictions.npz  for some: predicted and true class of every test image, uint8
+
+`python -m helpers.study` writes them; nothing in them is typed.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from helpers.course import ROOT
+
+DONE = ("stopped early", "all epochs")
+NOT_RUN = "not run"
+DIGITS = 6  # decimals of losses, accuracies and seconds; learning rates keep as many significant digits
+MOST_BYTES = 4_000_000  # all of recorded/
+
+
+@dataclass(frozen=True)
+class Record:
+    """A recorded training, shaped like solver.Run: history is a DataFrame, result a dictionary."""
+
+    folder: pathlib.Path
+    history: pd.DataFrame
+    result: dict
+
+    def filters(self):
+        """{epoch: conv1's weights (filters, 3, 11, 11), float16}; epoch 0 is before the first iteration."""
+        arrays = np.load(self.folder / "conv1.npz")
+        return dict(zip(arrays["epochs"].tolist(), arrays["filters"]))
+
+    def predictions(self):
+        """(predicted, true) classes, uint8 (N,), in the order of evaluation.digest_order of the test images."""
+        arrays = np.load(self.folder / "predictions.npz")
+        return arrays["predicted"], arrays["true"]
+
+
+def root():
+    """Path of recorded/ (or $JIGSAW_RECORDED)."""
+    return pathlib.Path(os.environ.get("JIGSAW_RECORDED") or ROOT / "recorded")
+
+
+def names():
+    """Names of what is recorded, sorted."""
+    found = [path.parent.name for path in root().glob("*/result.json")]
+    return sorted(name for name in found if "." not in name)  # a dot: what an interrupted write left behind
+
+
+def load(name):
+    """The Record of that name. Raises FileNotFoundError, with the way out, where nothing of that name is recorded."""
+    folder = root() / name
+    if not (folder / "result.json").exists():
+        raise FileNotFoundError(
+            f"{folder} is not recorded; `python -m helpers.study --only {name}` runs and records it. "
+            f"Recorded are: {', '.join(names()) or 'none'}"
+        )
+    history = folder / "history.csv"
+    result = json.loads((folder / "result.json").read_text())
+    return Record(folder, pd.read_csv(history) if history.exists() else pd.DataFrame(), result)
+
+
+def label(name):
+    """ "recorded on <date> by <command> (<device>)", or why it was not run: the line under a recorded figure."""
+    result = load(name).result
+    if result["status"] == NOT_RUN:
+        return f"not run: {result['reason']}"
+    text = f"recorded on {result['made']['date']} by `{result['command']}` ({result['made']['device']})"
+    return text if result["status"] in DONE else f"{text}, unfinished after {result['epochs']} epochs"
+
+
+def write(run, planned, command, start, filters=None, predictions=None, into=None):
+    """Record a solver.Run under planned.name, whole or not at all; an older record of that name is replaced.
+
+    planned: frozen dataclass with a field `name`. start: fingerprint of the initial weights, None for fillers.
+    filters: {epoch: array}. predictions: (predicted, true). into: another folder than root().
+    """
+    rounded = run.history.round({column: DIGITS for column in run.history if column != "learning_rate"})
+    rounded["learning_rate"] = [float(f"{rate:.{DIGITS}g}") for rate in run.history["learning_rate"]]
+    result = {"planned": _dictionary(planned), "command": command, "start": start} | _rounded(run.result)
+    part = _part(into or root(), planned.name)
+    rounded.to_csv(part / "history.csv", index=False)
+    if filters:
+        stacked = np.stack([filters[epoch] for epoch in sorted(filters)]).astype(np.float16)
+        np.savez_compressed(part / "conv1.npz", epochs=sorted(filters), filters=stacked)
+    if predictions:
+        predicted, true = (np.asarray(classes, np.uint8) for classes in predictions)
+        np.savez_compressed(part / "predictions.npz", predicted=predicted, true=true)
+    _publish(part, result)
+
+
+def write_not_run(planned, reason):
+    """Record that a planned training was not run, and why."""
+    _publish(_part(root(), planned.name), {"planned": _dictionary(planned), "status": NOT_RUN, "reason": reason})
+
+
+def _dictionary(planned):
+    return {key: value for key, value in dataclasses.asdict(planned).items() if value is not None}
+
+
+def _part(folder, name):
+    part = folder / f"{name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    return part
+
+
+def _publish(part, result):
+    """Give a complete folder its name; the older one is deleted once it is out of the way."""
+    (part / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    folder, old = part.with_suffix(""), part.with_suffix(".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def problems(record):
+    """What in a Record contradicts itself, as a list of sentences; an empty list is a good record."""
+    history, result = record.history, record.result
+    name = record.folder.name
+    if result["status"] == NOT_RUN:
+        return [] if result.get("reason") else [f"{name}: not run, and no reason is given"]
+    if not len(history):
+        return [f"{name}: history.csv is missing or has no rows"]
+    found, recipe, best_epoch = [], result["settings"]["recipe"], result["best_epoch"]
+
+    def expect(what, recorded, shown):
+        if not np.isclose(recorded, shown, rtol=0, atol=1.5 * 10**-DIGITS):
+            found.append(f"{name}: {what} is {recorded} in result.json, {shown} by its own files")
+
+    losses = history["validation_loss"].to_numpy()
+    expect("epochs", result["epochs"], len(history))
+    expect("the last epoch", result["epochs"], history["epoch"].iloc[-1])
+    if not 1 <= best_epoch <= len(history):
+        return [*found, f"{name}: the best epoch is {best_epoch}, the history has {len(history)}"]
+    expect("best_validation_loss", result["best_validation_loss"], losses[best_epoch - 1])
+    if losses.min() < result["best_validation_loss"] - recipe["epsilon"] - 10**-DIGITS:
+        found.append(f"{name}: epoch {losses.argmin() + 1} is better than the best epoch, {best_epoch}")
+    if result["status"] == "stopped early":
+        expect("epochs by the stopping rule", result["epochs"], best_epoch + recipe["patience"] + 1)
+    elif result["status"] == "all epochs":
+        expect("epochs by the recipe", result["epochs"], recipe["max_epochs"])
+    if (record.folder / "predictions.npz").exists():
+        predicted, true = record.predictions()
+        expect("test_accuracy", result["test_accuracy"], (predicted == true).mean())
+    return found
+
+
+def check(planned):
+    """Print what is wrong with recorded/ and return True when nothing is. planned: names that must be there."""
+    found = [
+        f"{name}: planned, but neither recorded nor recorded as not run" for name in planned if name not in names()
+    ]
+    found += [f"{name}: recorded, but not in the plan" for name in names() if name not in planned]
+    found += [problem for name in names() for problem in problems(load(name))]
+    size = sum(path.stat().st_size for path in root().rglob("*") if path.is_file())
+    if size > MOST_BYTES:
+        found.append(f"recorded/ holds {size} bytes, {MOST_BYTES} are allowed")
+    for problem in found:
+        print(f"[FAIL] {problem}")
+    if not found:
+        print(f"[OK]   {len(names())} records agree with their histories ({size / 1e6:.2f} MB)")
+    return not found
