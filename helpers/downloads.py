@@ -46,8 +46,7 @@ def fetch(path, urls, digest=None, silence=SILENCE):
     """
     path = pathlib.Path(path)
     if path.exists():
-        if not _matches(path, digest):
-            raise ValueError(f"{path} is not the file it should be, {digest}. Delete it and run this again.")
+        verify(path, digest)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part, note, failures = pathlib.Path(f"{path}.part"), pathlib.Path(f"{path}.part.json"), []
@@ -66,11 +65,17 @@ def fetch(path, urls, digest=None, silence=SILENCE):
             if path.exists() or not part.stat().st_size:
                 part.unlink(missing_ok=True)
                 note.unlink(missing_ok=True)
-    kept = f"goes on from the {part.stat().st_size:,} bytes in {part}" if part.exists() else "tries again"
+    kept = f"goes on from the {part.stat().st_size:,} bytes in {part}" if part.exists() else "starts anew"
     raise ConnectionError(
         "\n".join([f"{path.name} could not be downloaded:", *failures])
         + f"\nRunning this again {kept}. Or download one of these addresses by other means and save it as {path}."
     )
+
+
+def verify(path, digest):
+    """Raise ValueError where the file at `path` has not the checksum `digest`, as in fetch."""
+    if not _matches(path, digest):
+        raise ValueError(f"{path} is not the file it should be, {digest}. Delete it and fetch it again.")
 
 
 def _lock(file, path):

@@ -1,5 +1,6 @@
-"""Caffemodels: read and verify them without Caffe, fold BatchNorm away, transplant them by name and shape."""
+"""Caffemodels: read and verify them without Caffe, fold BatchNorm or an input scale in, transplant by name, shape."""
 
+import math
 import os
 import pathlib
 import zlib
@@ -26,15 +27,12 @@ def read(path):
     net = caffe_pb2.NetParameter()
     try:
         net.ParseFromString(content)
-    except DecodeError as error:
+        named = [(layer.name, layer.blobs) for layer in (*net.layer, *net.layers) if layer.blobs]
+    except (DecodeError, UnicodeDecodeError) as error:  # protobuf decodes a name when it is asked for
         raise ValueError(
             f"{path} is truncated or not a caffemodel ({len(content)} bytes). Delete it and fetch it again."
         ) from error
-    layers = {
-        layer.name: [_array(blob, layer.name, path) for blob in layer.blobs]
-        for layer in (*net.layer, *net.layers)
-        if layer.blobs
-    }
+    layers = {name: [_array(blob, name, path) for blob in blobs] for name, blobs in named}
     if not layers:
         raise ValueError(f"{path} holds no layer with weights; give a .caffemodel (not a .prototxt or .solverstate)")
     return layers
@@ -44,7 +42,7 @@ def _array(blob, layer, path):
     """One BlobProto as an array; old files give its shape as num, channels, height, width."""
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
     data = np.array(blob.data, np.float32)
-    if data.size != np.prod(shape):
+    if min(shape, default=1) < 0 or data.size != math.prod(shape):
         raise ValueError(
             f"{path}: layer {layer} declares shape {shape} and holds {data.size} numbers. Fetch the file again."
         )
@@ -121,3 +119,19 @@ def fold_batch_norm(layers, eps=1e-5):
         scale = gamma / np.sqrt(variance / factor + eps)
         folded[name] = [weight * scale[:, None, None, None], (bias - mean / factor) * scale + beta]
     return folded
+
+
+def fold_input(layers, statistics, mean=None):
+    """The same layers for inputs of another kind: they learned from BGR, 0-255 less a mean, and shall see our inputs.
+
+    Those are RGB, (value - statistics.mean) / statistics.std (preprocessing.to_caffe). A convolution is linear, so
+    conv1_s1 takes order, deviation and mean into its weights and bias: what it puts out stays the same. It has no
+    padding (zeros there would mean another grey), so that is true at the border, too.
+    statistics: the training images', preprocessing.channel_statistics. mean: (3,), B, G, R, what was subtracted when
+    the layers learned; None where each image's or tile's own mean was: then ours takes its place, and the bias stays.
+    """
+    weight, bias = layers["conv1_s1"]
+    weight = weight[:, ::-1].astype(np.float64)
+    shift = np.zeros(3) if mean is None else statistics.mean - np.asarray(mean)[::-1]
+    folded = [weight * statistics.std[:, None, None], bias + (weight * shift[:, None, None]).sum((1, 2, 3))]
+    return layers | {"conv1_s1": [np.ascontiguousarray(array, np.float32) for array in folded]}

@@ -148,7 +148,7 @@ def test_a_wrong_checksum_leaves_nothing_and_the_next_source_is_tried(path):
     with serve(wrong=good(CONTENT[::-1]), right=good(CONTENT)) as (address, _):
         with pytest.raises(ConnectionError, match="another file: its checksum is not sha256") as error:
             downloads.fetch(path, [f"{address}/wrong"], SHA256)
-        assert f"{address}/wrong" in str(error.value) and "tries again" in str(error.value)
+        assert f"{address}/wrong" in str(error.value) and "starts anew" in str(error.value)
         assert leftovers(path) == [] and not path.exists()
         downloads.fetch(path, [f"{address}/wrong", f"{address}/right"], SHA256)
     assert path.read_bytes() == CONTENT
