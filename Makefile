@@ -2,6 +2,8 @@
 # make test     every test
 # make lab      open the notebooks in JupyterLab
 # make lint     ruff
+# make study    train and record the full-size study: hours on a CPU, less on a GPU; it can be stopped and goes on
+# make check-recorded   compare recorded/ with its own histories and with the plan
 # make badges   copy the repository's address from pyproject.toml into the README and the notebooks
 # Each sets up what it needs first, once.
 PYTHON := .venv/bin/python
@@ -9,7 +11,7 @@ SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 BUILT := $(patsubst notebooks/%,build/%,$(NOTEBOOKS))
 
-.PHONY: course test lab lint badges clean
+.PHONY: course test lab lint study check-recorded badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -31,6 +33,12 @@ lab: $(SETUP)
 lint: $(SETUP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check helpers tests
+
+study: $(SETUP)
+	$(PYTHON) -m helpers.study $(ARGS)
+
+check-recorded: $(SETUP)
+	$(PYTHON) -m helpers.study --check
 
 badges: $(SETUP)
 	$(PYTHON) scripts/badges.py

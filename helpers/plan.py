@@ -128,14 +128,8 @@ def everything():
 
 @functools.lru_cache(maxsize=2)
 def data(name, size, scale, dry=False):
-    """The Study (see experiments) that a training is fed from. dry: its first images only, one epoch.
-
-    Raises NotAtHand where the data set cannot be had.
-    """
-    try:
-        study = {"cifar100": experiments.cifar100}[name](size=size, scale=scale)
-    except (ConnectionError, FileNotFoundError) as error:
-        raise NotAtHand(str(error)) from error
+    """The Study (see experiments) that a training is fed from. dry: its first images only, one epoch."""
+    study = {"cifar100": experiments.cifar100}[name](size=size, scale=scale)
     if not dry:
         return study
     parts = {part: getattr(study, part) for part in ("training", "validation", "test")}

@@ -165,9 +165,7 @@ def problems(record):
 
 def check(planned):
     """Print what is wrong with recorded/ and return True when nothing is. planned: names that must be there."""
-    found = [
-        f"{name}: planned, but neither recorded nor recorded as not run" for name in planned if name not in names()
-    ]
+    found = [f"{name}: planned, but not recorded, not even as not run" for name in planned if name not in names()]
     found += [f"{name}: recorded, but not in the plan" for name in names() if name not in planned]
     found += [problem for name in names() for problem in problems(load(name))]
     size = sum(path.stat().st_size for path in root().rglob("*") if path.is_file())

@@ -1,0 +1,246 @@
+"""The full-size study on tiny data: it runs, stops, goes on, and what it records can be trusted."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import datasets, evaluation, plan, recipes, records, solver, study, weights
+from helpers.examples import Examples
+
+LAST, TUNED, FEW = (
+    "cifar100_last_layer_jigsaw_s0",
+    "cifar100_fine_tune_jigsaw_s0",
+    "cifar100_last_layer_he_005_labels_s1",
+)
+
+
+@pytest.fixture(autouse=True)
+def recorded(tmp_path, monkeypatch):
+    """Every test has a recorded/ of its own."""
+    monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path / "recorded"))
+    return tmp_path / "recorded"
+
+
+@pytest.fixture
+def trunk(tmp_path, monkeypatch):
+    """A trunk's path; CIFAR-100's place is taken by 32 + 16 dark and bright images, two epochs each."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 32), ("test", 16)):
+        labels = np.arange(count) % 2
+        images = labels[:, None, None, None] * 90 + rng.integers(0, 160, (count, 32, 32, 3))
+        arrays[f"x_{split}"] = images.astype(np.uint8)
+        arrays[f"y_{split}"] = labels
+    np.savez(tmp_path / "cifar100.npz", **arrays)
+    monkeypatch.setenv("JIGSAW_DATA", str(tmp_path))
+    monkeypatch.setenv("JIGSAW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets, "CIFAR100_CLASSES", ("dark", "bright"))
+    for name in ("CIFAR100_LAST_LAYER", "CIFAR100_FINE_TUNE", "ALEXNET_C100"):
+        monkeypatch.setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=2, batch_size=32))
+    for cached in (plan.data, plan.trunk, plan.test_order):
+        cached.cache_clear()
+    path = tmp_path / "trunk.caffemodel"
+    weights.write(path, plan.trunk("he", 99, None))
+    yield str(path)
+    for cached in (plan.data, plan.trunk, plan.test_order):
+        cached.cache_clear()
+
+
+def test_the_plan_is_in_an_order_that_can_be_run():
+    planned = list(plan.everything().values())
+    assert len(planned) == len(plan.cifar100())  # no name twice
+    for number, one in enumerate(planned):
+        earlier = [other.name for other in planned[:number]]
+        assert all(name in earlier for name in (one.head, one.after) if name), one.name
+        assert one.section in plan.SECTIONS
+
+
+def test_only_one_thing_differs_between_jigsaw_and_its_control():
+    names = plan.everything()
+    ours, control = names["cifar100_last_layer_jigsaw_s1"], names["cifar100_last_layer_he_s1"]
+    changed = {key for key, value in vars(ours).items() if vars(control)[key] != value}
+    assert changed == {"name", "start", "after"}
+
+
+def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
+    names = [LAST, TUNED, FEW, "cifar100_last_layer_jigsaw_conv3_s0", "cifar100_last_layer_supervised_s0"]
+    names.append("cifar100_alexnet_c100")
+    study.main(["--trunk", trunk, "--only", ",".join(names)])
+    assert records.names() == sorted(names)
+    assert records.check(names)
+    tuned = records.load(TUNED)
+    assert tuned.result["status"] == "all epochs" and len(tuned.history) == 2
+    assert sorted(tuned.filters()) == [0, 1, 2] and tuned.filters()[0].dtype == np.float16
+    np.testing.assert_allclose(tuned.filters()[0], weights.read(trunk)["conv1_s1"][0], atol=1e-3)
+    final = solver.load(plan.folder(plan.everything()[TUNED]))
+    np.testing.assert_allclose(tuned.filters()[tuned.result["best_epoch"]], final.weights()["conv1_s1"][0], atol=1e-3)
+    assert "bvlc_alexnet.caffemodel" in records.load("cifar100_last_layer_supervised_s0").result["reason"]
+    assert records.label("cifar100_last_layer_supervised_s0").startswith("not run: no bvlc_alexnet")
+    assert records.label(TUNED).endswith(f"--only {TUNED} --trunk trunk.caffemodel` (CPU)")
+
+    capsys.readouterr()
+    study.main(["--trunk", trunk, "--only", f"{LAST},{TUNED},{FEW}"])  # all done: nothing is trained
+    assert capsys.readouterr().out == ""
+    other = plan.trunk("he", 5, None)
+    weights.write(trunk + ".other", other)
+    assert not study.finished(plan.everything()[LAST], trunk + ".other")
+    assert study.finished(plan.everything()[FEW], trunk + ".other")  # starts from random weights
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(trunk, runs, monkeypatch):
+    planned = plan.everything()[LAST]
+    whole = plan.train(planned, trunk)
+    again = dataclasses.replace(planned, name="again")
+
+    def killed(row, active):
+        raise SystemError("killed")
+
+    with pytest.raises(SystemError):
+        plan.train(again, trunk, on_epoch=killed)
+    resumed = plan.train(again, trunk)
+    losses = ["training_loss", "validation_loss"]
+    assert resumed.history[losses].equals(whole.history[losses])
+    assert resumed.result["test_loss"] == whole.result["test_loss"]
+
+
+def test_no_time_left_is_recorded_as_unfinished_with_its_epoch(trunk, monkeypatch):
+    planned = plan.everything()[LAST]
+    train = plan.train
+    monkeypatch.setattr(plan, "train", lambda planned, trunk, seconds, *rest: train(planned, trunk, 1e-9, *rest))
+    study.run_one(planned, trunk, 30)
+    assert records.load(LAST).result["status"] == "paused"
+    assert "unfinished after 1 epochs" in records.label(LAST)
+    assert records.problems(records.load(LAST)) == []
+    assert not study.finished(planned, trunk)
+    study.run_one(planned, trunk, 30)
+    assert study.finished(planned, trunk)
+
+
+@pytest.fixture
+def record(recorded):
+    """A record made of numbers, five epochs, the best the third."""
+    history = pd.DataFrame({"epoch": range(1, 6), "validation_loss": [3.0, 2.0, 1.5, 1.6, 1.7], "learning_rate": 1e-3})
+    recipe = {"epsilon": 1e-4, "patience": 1, "max_epochs": 50}
+    result = {
+        "status": "stopped early",
+        "epochs": 5,
+        "best_epoch": 3,
+        "best_validation_loss": 1.5,
+        "test_accuracy": 0.75,
+        "settings": {"recipe": recipe},
+        "made": {"date": "2026-01-01", "device": "CPU"},
+    }
+    run = solver.Run(recorded, history, history, result)
+    planned = plan.Planned("made_up", "last layer")
+    records.write(run, planned, "a command", 7, {0: np.zeros((1, 3, 11, 11))}, ([0, 1, 2, 3], [0, 1, 2, 0]))
+    return recorded / "made_up"
+
+
+def test_a_good_record_has_no_problem(record):
+    assert records.check(["made_up"])
+    assert records.load("made_up").result["start"] == 7
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("epochs", 6, "epochs is 6"),
+        ("best_epoch", 2, "best_validation_loss is 1.5 in result.json, 2.0"),
+        ("best_epoch", 9, "the best epoch is 9"),
+        ("best_validation_loss", 1.49, "best_validation_loss is 1.49"),
+        ("test_accuracy", 0.76, "test_accuracy is 0.76 in result.json, 0.75"),
+        ("status", "all epochs", "epochs by the recipe is 5 in result.json, 50"),
+    ],
+)
+def test_a_tampered_number_is_found(record, capsys, key, value, message):
+    path = record / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    assert not records.check(["made_up"])
+    assert message in capsys.readouterr().out
+
+
+def test_a_tampered_history_is_found(record, capsys):
+    path = record / "history.csv"
+    path.write_text(path.read_text().replace("1.7", "1.2"))
+    assert not records.check(["made_up"])
+    assert "epoch 5 is better than the best epoch, 3" in capsys.readouterr().out
+
+
+def test_what_is_missing_or_unplanned_is_named(record, capsys):
+    assert not records.check(["made_up", "another"])
+    assert "another: planned, but not recorded" in capsys.readouterr().out
+    assert not records.check([])
+    assert "made_up: recorded, but not in the plan" in capsys.readouterr().out
+    records.write_not_run(plan.Planned("another", "labels"), "no weights")
+    assert records.check(["made_up", "another"])
+    with pytest.raises(FileNotFoundError, match="--only third` runs and records it"):
+        records.load("third")
+
+
+def test_few_labels_are_that_many_of_each_class_and_their_own():
+    labels = np.random.default_rng(0).integers(0, 5, 200)
+    some = plan.few_labels(Examples(np.arange(200), labels), 7, seed=1)
+    assert np.bincount(some.labels).tolist() == [7] * 5
+    assert (labels[some.inputs] == some.labels).all() and len(set(some.inputs)) == 35
+    assert len(plan.few_labels(Examples(np.arange(200), labels), 1000, seed=1)) == 200
+
+
+def test_random_trunks_are_seeded_and_scaled_as_he_says():
+    plan.trunk.cache_clear()
+    first, again, other = plan.trunk("he", 1, None), plan.trunk.__wrapped__("he", 1, None), plan.trunk("he", 2, None)
+    assert weights.fingerprint(first) == weights.fingerprint(again) != weights.fingerprint(other)
+    weight, bias = first["conv3_s1"]
+    assert weight.std() == pytest.approx(np.sqrt(2 / (256 * 9)), rel=0.01) and not bias.any()
+    assert plan.trunk("gaussian", 1, None)["conv3_s1"][0].std() == pytest.approx(0.01, rel=0.01)
+
+
+def test_conv3_is_read_as_its_own_maximum_over_2x2(trunk):
+    data = plan.data("cifar100", 64, "report")
+    layers = plan.trunk("jigsaw", 0, trunk)
+    net = plan.nets.instantiate(data.branch())
+    weights.transplant(layers, net)
+    conv3 = plan.features.extract(net, data.test, "conv3_s1")
+    expected = conv3.reshape(len(conv3), 384, 3, 2, 3, 2).max(axis=(3, 5))
+    np.testing.assert_allclose(plan.pooled(data, layers, "conv3")[2].inputs, expected, rtol=1e-5)
+
+
+def test_digest_order_does_not_depend_on_the_order_given():
+    images = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
+    shuffled = images[np.random.default_rng(1).permutation(20)]
+    np.testing.assert_array_equal(images[evaluation.digest_order(images)], shuffled[evaluation.digest_order(shuffled)])
+
+
+def test_several_at_a_time_wait_for_what_they_need(monkeypatch):
+    """Processes that end after a few looks at them: heads together, one whole net at a time, each after its head."""
+    log, alive = [], set()
+
+    class Process:
+        def __init__(self, words):
+            self.name, self.looks = words[words.index("--only") + 1], 0
+            alive.add(self.name)
+            log.append((self.name, set(alive)))
+
+        def poll(self):
+            self.looks += 1
+            if self.looks > 3:
+                alive.discard(self.name)
+                return 0
+
+    monkeypatch.setattr(study.subprocess, "Popen", Process)
+    monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
+    heads = [f"cifar100_last_layer_{start}_s0" for start in ("jigsaw", "he")]
+    nets = ["cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0"]
+    study.run_many(study.chosen(",".join(heads + nets)), study.arguments(["--jobs", "3"]), float("inf"))
+    started = dict(log)
+    assert set(started) == {*heads, *nets} and len(log) == 4
+    assert started[heads[1]] == set(heads)
+    assert heads[0] not in started[nets[0]]
+    assert all(not set(nets) <= together for together in started.values())
+
+
+def test_a_name_that_matches_nothing_is_refused():
+    with pytest.raises(ValueError, match="--only cifar10 matches no run"):
+        study.chosen("cifar10")
