@@ -1,5 +1,6 @@
 """Permutation sets against the paper's figures, tiles and puzzles against what they must preserve."""
 
+import dataclasses
 import itertools
 import struct
 
@@ -316,3 +317,79 @@ def test_grey_puzzles_have_three_equal_channels_and_the_share_asked_for(hundred)
         jigsaw.grey_tiles(colour[0, 0]),
         np.repeat(np.array(Image.fromarray(colour[0, 0]).convert("L"))[..., None], 3, 2),
     )
+
+
+PLAIN = jigsaw.Variation(scale=(1, 1), flip=0, grey=0, blur=0, shift=0)
+
+
+def varied(photo, seed=0, permutation=range(1, 10), **variation):
+    options = dataclasses.replace(PLAIN, **variation)
+    return jigsaw.varied_puzzle(photo, np.array(permutation), np.random.default_rng(seed), options)
+
+
+def test_without_variation_a_puzzle_shows_the_photographs_pixels_under_its_permutation(hundred):
+    photo = position_photo(255, 255)
+    for seed, permutation in enumerate(hundred[:5]):
+        puzzle = varied(photo, seed, permutation)
+        rows, columns = puzzle[:, 0, 0, 0].astype(int), puzzle[:, 0, 0, 1].astype(int)
+        np.testing.assert_array_equal(rows // 85 * 3 + columns // 85 + 1, permutation)
+        np.testing.assert_array_equal(puzzle, jigsaw.cut_at(photo, np.stack([rows, columns], axis=1)))
+
+
+def test_mirrored_puzzles_run_from_right_to_left():
+    puzzle = varied(position_photo(255, 255), flip=1).astype(int)
+    assert (np.diff(puzzle[..., 1], axis=2) == -1).all() and (np.diff(puzzle[..., 0], axis=1) == 1).all()
+
+
+def test_the_square_is_a_share_of_the_short_side_anywhere_in_the_photograph():
+    """The squares reach both ends and never beyond."""
+    photo = position_photo(100, 200)
+    spans, lefts = [], []
+    for seed in range(200):
+        columns = varied(photo, seed, scale=(0.7, 1.0))[..., 1].astype(int)
+        spans.append(columns.max() - columns.min())
+        lefts.append(columns.min())
+    assert min(lefts) <= 12 and max(lefts) >= 95
+    assert 50 < min(spans) < 65 and 85 < max(spans) <= 101  # 70 to 100 pixels, less the gaps at the border
+
+
+def test_grey_puzzles_are_the_colour_ones_in_grey():
+    photo = random_photo(255, 255)
+    np.testing.assert_allclose(varied(photo, grey=1).astype(int), jigsaw.grey_tiles(varied(photo)), atol=1)
+    shifted = varied(photo, grey=1, shift=2)  # channels that are equal stay equal
+    assert (shifted == shifted[..., :1]).all()
+
+
+def test_each_channel_of_each_tile_is_shifted_by_up_to_two_pixels():
+    ramp = np.repeat(np.arange(255, dtype=np.uint8)[:, None, None], 255, axis=1).repeat(3, axis=2)
+    moves = set()
+    for seed in range(60):
+        rows = varied(ramp, seed, shift=2)[:, 0, 0].astype(int)  # row of each channel's first pixel
+        moves |= set((rows[:, 0] - rows[:, 1]).tolist())
+    assert moves == set(range(-4, 5))
+
+
+def test_blurred_puzzles_have_lost_the_finest_detail():
+    """A board of one-pixel squares is gone after down- and upsampling, one of 16-pixel squares stays."""
+    for square, left in ((1, (0, 2)), (16, (100, 128))):
+        rows, columns = np.mgrid[:255, :255] // square
+        board = np.repeat(((rows + columns) % 2 * 255).astype(np.uint8)[..., None], 3, axis=2)
+        assert left[0] <= varied(board, blur=1).std(axis=(1, 2)).mean() <= left[1]
+        assert varied(board, blur=0).std(axis=(1, 2)).mean() > 120
+
+
+def test_each_variation_happens_as_often_as_asked():
+    photo = np.clip(position_photo(255, 255).astype(int) + [0, 0, 77], 0, 255).astype(np.uint8)
+    puzzles = np.stack([varied(photo, seed, flip=0.5, grey=0.3) for seed in range(150)]).astype(int)
+    grey = (puzzles[..., 0] == puzzles[..., 2]).all(axis=(1, 2, 3))
+    mirrored = puzzles[:, 0, 0, 0, 1] > puzzles[:, 0, 0, -1, 1]
+    assert grey.mean() == pytest.approx(0.3, abs=0.11)
+    assert mirrored[~grey].mean() == pytest.approx(0.5, abs=0.14)
+
+
+def test_a_batch_is_written_where_asked():
+    tiles = np.random.default_rng(0).integers(0, 256, (3, 9, 8, 8, 3), dtype=np.uint8)
+    out = np.full((3, 27, 8, 8), np.nan, np.float32)
+    assert jigsaw.to_caffe(tiles, out) is out
+    expected = jigsaw.normalise_tiles(tiles).transpose(0, 1, 4, 2, 3).reshape(3, 27, 8, 8)
+    np.testing.assert_array_equal(out, expected)

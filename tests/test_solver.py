@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import os
+import signal
 
 import caffe
 import numpy as np
 import pandas as pd
 import pytest
+from google.protobuf import text_format
 
 from helpers import evaluation, features, nets, recipes, solver, weights
 from helpers.examples import Examples, feed
@@ -71,11 +74,20 @@ def test_the_last_smaller_batch_is_trained_on(tmp_path):
     np.testing.assert_array_equal(run.weights()["fc6"][0], by_hand.net.params["fc6"][0].data)
 
 
+@pytest.mark.parametrize("solver_type", ["Adam", "SGD"])
 @pytest.mark.parametrize(
-    "policy", [dict(lr_policy="exp", gamma=0.5), dict(lr_policy="step", gamma=0.2, stepsize_epochs=2)]
+    "policy",
+    [
+        dict(lr_policy="exp", gamma=0.5),
+        dict(lr_policy="step", gamma=0.2, stepsize_epochs=2),
+        dict(lr_policy="step", gamma=0.2, stepsize=5),
+        dict(lr_policy="poly", max_epochs=5),
+        dict(lr_policy="poly", max_epochs=5, power=2.5),
+    ],
 )
-def test_learning_rates_follow_caffe(policy, tmp_path):
-    """Adam's first steps on a constant gradient move a weight by the learning rate itself, so Caffe shows its own."""
+def test_learning_rates_follow_caffe(policy, solver_type, tmp_path):
+    """SGD's and Adam's first steps on a constant gradient of 1 move a weight by the learning rate: Caffe shows it."""
+    policy = policy | dict(solver=solver_type)
     recipe = dataclasses.replace(RECIPE, weight_decay=0.0, base_lr=0.1, momentum=0.0, momentum2=1e-12, **policy)
     (tmp_path / "net.prototxt").write_text("""
         layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 1 } } }
@@ -99,6 +111,126 @@ def test_reported_decay_per_epoch():
     """0.9995 per iteration is about 0.85 per CIFAR-100 epoch of 333 batches (42,500 / 128)."""
     rates = solver.learning_rates(recipes.CIFAR100_LAST_LAYER, np.array([0, 333]), 333)
     assert rates[1] / rates[0] == pytest.approx(0.85, abs=0.005)
+
+
+def test_an_unknown_policy_is_named():
+    with pytest.raises(ValueError, match="'sigmoid'.*'poly'"):
+        solver.learning_rates(dataclasses.replace(RECIPE, lr_policy="sigmoid"), 0, 1)
+
+
+def test_the_authors_solver_is_written_as_theirs(tmp_path):
+    """train_val_cfn_jps's solver: SGD 0.01, momentum 0.9, step 0.1 every 100,000, 350,000 iterations, decay 5e-4."""
+    written = solver.solver_parameter(recipes.CFN_AUTHORS, "net.prototxt", per_epoch=400)
+    assert (written.type, written.lr_policy, written.stepsize, written.max_iter) == ("SGD", "step", 100_000, 350_000)
+    assert [written.base_lr, written.gamma, written.momentum, written.weight_decay] == pytest.approx(
+        [0.01, 0.1, 0.9, 0.0005]
+    )
+
+
+def test_waiting_for_batches_is_recorded(tmp_path, monkeypatch):
+    """A clock that only the delivery of batches moves: all the time there is goes to waiting."""
+    clock = [0.0]
+
+    class Slow(Examples):
+        def epoch(self, *arguments):
+            for batch in super().epoch(*arguments):
+                clock[0] += 2.0
+                yield batch
+
+    monkeypatch.setattr(solver.time, "perf_counter", lambda: clock[0])
+    run = solver.fit(HEAD, RECIPE, Slow(TRAINING.inputs, TRAINING.labels), VALIDATION, tmp_path / "run", progress=False)
+    assert run.history["waiting"].tolist() == run.history["seconds"].tolist() == [6.0, 6.0, 6.0]
+
+
+RELU_NET = """
+    layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 8 dim: 6 dim: 1 dim: 1 } } }
+    layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 8 } } }
+    layer { name: "fc1" type: "InnerProduct" bottom: "data" top: "fc1" inner_product_param { num_output: 50
+            weight_filler { type: "gaussian" std: 1 } bias_filler { type: "constant" value: BIAS } } }
+    layer { name: "relu1" type: "ReLU" bottom: "fc1" top: "fc1" }
+    layer { name: "drop1" type: "Dropout" bottom: "fc1" top: "fc1" }
+    layer { name: "fc2" type: "InnerProduct" bottom: "fc1" top: "fc2" inner_product_param { num_output: 3
+            weight_filler { type: "gaussian" std: 0.1 } } }
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc2" bottom: "label" top: "loss" }
+    layer { name: "accuracy" type: "Accuracy" bottom: "fc2" bottom: "label" top: "accuracy" }"""
+
+
+def relu_fit(folder, bias=0.0, epochs=2, recipe=RECIPE, **options):
+    rng = np.random.default_rng(0)
+    examples = Examples(rng.standard_normal((20, 6, 1, 1)).astype(np.float32), np.arange(20) % 3)
+    return solver.fit(
+        text_format.Parse(RELU_NET.replace("BIAS", str(bias)), caffe.proto.caffe_pb2.NetParameter()),
+        dataclasses.replace(recipe, max_epochs=epochs),
+        examples,
+        examples,
+        folder,
+        progress=False,
+        **options,
+    )
+
+
+def test_the_share_of_active_units_is_recorded(tmp_path):
+    run = relu_fit(tmp_path / "run", epochs=1)
+    weight, bias = run.weights()["fc1"]  # of the only epoch, so the best one
+    inputs = np.random.default_rng(0).standard_normal((20, 6)).astype(np.float32)
+    table = pd.read_csv(run.folder / "activity.csv")
+    assert table.to_dict("list") == {"epoch": [1], "relu1": [np.mean(inputs @ weight.T + bias > 0)]}
+    assert run.result["warnings"] == []
+
+
+def test_a_collapsed_layer_is_warned_of_once(tmp_path, capsys):
+    run = relu_fit(tmp_path / "run", bias=-20.0, epochs=3)
+    (warning,) = run.result["warnings"]
+    assert "relu1 has collapsed: in epoch 1 only 0.0%" in warning and "lower base_lr" in warning
+    assert capsys.readouterr().out.count(warning) == 1
+
+
+def test_a_time_limit_pauses_after_each_epoch_and_the_end_is_the_same(tmp_path):
+    """Four calls of one epoch each; dropout draws the same units as in one go, too."""
+    whole = relu_fit(tmp_path / "whole", epochs=4)
+    states = [relu_fit(tmp_path / "run", epochs=4, seconds=1e-9).result for _ in range(4)]
+    assert [(state["status"], state["epochs"]) for state in states] == [
+        ("paused", 1),
+        ("paused", 2),
+        ("paused", 3),
+        ("all epochs", 4),
+    ]
+    parts = solver.load(tmp_path / "run")
+    assert weights.fingerprint(parts.weights()) == weights.fingerprint(whole.weights())
+    timeless = [column for column in solver.EPOCH_COLUMNS if column not in ("seconds", "waiting")]
+    assert parts.history[timeless].equals(whole.history[timeless])
+    assert parts.iterations.equals(whole.iterations)
+    assert (tmp_path / "run/activity.csv").read_text() == (tmp_path / "whole/activity.csv").read_text()
+
+
+def test_a_generous_time_limit_changes_nothing(tmp_path):
+    assert relu_fit(tmp_path / "run", seconds=3600).result["status"] == "all epochs"
+
+
+def test_sigterm_ends_a_training_like_the_stop_button(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    saved = []
+
+    def terminate(row, active):
+        saved.append((row["epoch"], set(active)))
+        if row["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run = relu_fit(tmp_path / "run", epochs=5, on_epoch=terminate)
+    assert run.result["status"] == "interrupted" and run.result["epochs"] == 2
+    assert saved == [(1, {"epoch", "relu1"}), (2, {"epoch", "relu1"})]
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert relu_fit(tmp_path / "run", epochs=5).result["status"] == "all epochs"
+
+
+def test_the_batch_for_scoring_decides_memory_only(tmp_path):
+    one, two = relu_fit(tmp_path / "one"), relu_fit(tmp_path / "two", scoring_batch=3)
+    np.testing.assert_allclose(one.history["validation_loss"], two.history["validation_loss"], rtol=1e-6)
+
+
+def test_the_solver_prototxt_names_the_device(tmp_path):
+    for mode, number in (("cpu", 0), ("gpu", 1)):
+        assert solver.solver_parameter(RECIPE, "net.prototxt", 1, mode=mode).solver_mode == number
 
 
 def test_stops_early_and_keeps_the_best_epoch(tmp_path):
