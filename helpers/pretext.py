@@ -37,6 +37,7 @@ def net(recipe, permutations):
         recipe.batch_size,
         fillers="he" if quick else "authors",
         batch_norm=quick,
+        batch_norm_fc=quick,
         dropout=not quick,
     )
 
@@ -87,8 +88,7 @@ def trunk(run):
     del whole.layer[last + 1 :]
     convolutions = nets.instantiate(whole)
     convolutions.copy_from(str(run.best))
-    layers = weights.of(convolutions)
-    folded = weights.fold_batch_norm(layers) if "bn1_s1" in layers else layers
+    folded = weights.fold_batch_norm(weights.of(convolutions))
     return {name: folded[name] for name in nets.CONVOLUTIONS}
 
 

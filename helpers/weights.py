@@ -105,19 +105,21 @@ def transplant(layers, net, names=CONVOLUTIONS):
 
 
 def fold_batch_norm(layers, eps=1e-5):
-    """The plain net's layers from a net with BatchNorm and Scale after its convolutions (see nets.stacked_cfn).
+    """The plain net's layers from a net with BatchNorm and Scale after some of its layers (see nets.stacked_cfn).
 
     In TEST phase y = gamma * (W x + b - mean) / sqrt(variance + eps) + beta, so W and b take the factor in.
     Caffe keeps mean and variance multiplied by the third blob (batch_norm_layer.cpp).
     """
     folded = {name: blobs for name, blobs in layers.items() if not name.startswith(("bn", "scale"))}
-    for name in CONVOLUTIONS:
-        number, suffix = name[4], name[5:]
-        mean, variance, factor = layers[f"bn{number}{suffix}"]
-        gamma, beta = layers[f"scale{number}{suffix}"]
-        weight, bias = layers[name]
+    for name, (weight, bias) in folded.items():
+        which = name.removeprefix("conv").removeprefix("fc")  # conv1_s1 is followed by bn1_s1, fc7 by bn7
+        if f"bn{which}" not in layers:
+            continue
+        mean, variance, factor = layers[f"bn{which}"]
+        gamma, beta = layers[f"scale{which}"]
         scale = gamma / np.sqrt(variance / factor + eps)
-        folded[name] = [weight * scale[:, None, None, None], (bias - mean / factor) * scale + beta]
+        scaled = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+        folded[name] = [scaled, (bias - mean / factor) * scale + beta]
     return folded
 
 

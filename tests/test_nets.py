@@ -92,8 +92,10 @@ def test_stacked_cfn_is_the_siamese_cfn():
             np.testing.assert_allclose(mine.diff, theirs.diff, atol=1e-4 * scale)
 
 
-def test_folded_batch_norm_gives_the_same_outputs():
-    net = nets.instantiate(small(nets.stacked_cfn, fillers="he", batch_norm=True), caffe.TRAIN)
+@pytest.mark.parametrize("fc", [False, True])
+def test_folded_batch_norm_gives_the_same_outputs(fc):
+    normalised = small(nets.stacked_cfn, fillers="he", batch_norm=True, batch_norm_fc=fc)
+    net = nets.instantiate(normalised, caffe.TRAIN)
     rng = np.random.default_rng(0)
     for _ in range(3):  # moves the running statistics off their start
         net.blobs["data"].data[...] = rng.standard_normal(net.blobs["data"].data.shape)
@@ -103,7 +105,8 @@ def test_folded_batch_norm_gives_the_same_outputs():
             for blob in net.params[name]:
                 blob.data[...] += rng.uniform(-0.3, 0.3, blob.data.shape)
     layers = weights.of(net)
-    trained = nets.instantiate(small(nets.stacked_cfn, fillers="he", batch_norm=True))
+    assert ("bn7" in layers) == fc
+    trained = nets.instantiate(normalised)
     plain = nets.instantiate(small(nets.stacked_cfn))
     weights.transplant(layers, trained, layers)
     folded = weights.fold_batch_norm(layers)
