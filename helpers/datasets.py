@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from helpers import downloads, recipes
+from helpers import archives, downloads, recipes
 
 # File of each photograph inside its wheel. Reading the file itself, rather than calling skimage.data or
 # sklearn.datasets, needs no network.
@@ -239,7 +239,7 @@ def load_fruits360(path, every=recipes.FRUITS360_EVERY, size=recipes.IMAGE_SIZE,
         return _read_fruits360(path, names, lambda name: (path / name).read_bytes(), every, size, classes)
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is neither a folder nor a zip file; download Fruits-360 again ({FRUITS360_URL})")
-    with zipfile.ZipFile(path) as archive:
+    with archives.naming(path), zipfile.ZipFile(path) as archive:
         return _read_fruits360(path, archive.namelist(), archive.read, every, size, classes)
 
 

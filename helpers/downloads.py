@@ -1,4 +1,4 @@
-"""Downloads to rely on: several sources, a checksum, going on where a transfer broke off, archives unpacked safely.
+"""Downloads to rely on: several sources, a checksum, and a transfer that goes on where it broke off.
 
 HTTP is spoken by requests, which is there wherever Jupyter is and knows redirects, certificates and a university's
 proxy. pooch, the usual choice for data files, cannot go on with half a file.
@@ -13,11 +13,7 @@ import pathlib
 import re
 import shutil
 import sys
-import tarfile
-import tempfile
 import time
-import zipfile
-import zlib
 
 import requests
 import urllib3
@@ -219,40 +215,3 @@ def _matches(path, digest):
         while block := file.read(1 << 20):
             checksum.update(block)
     return checksum.hexdigest() == expected
-
-
-def unpack(archive, folder):
-    """Unpack a tar (however compressed) or zip file into `folder`, which appears when everything is unpacked.
-
-    Returns `folder`. Raises FileExistsError where it is there already, and ValueError, naming the archive and the
-    member, for a member that would land outside it, a broken archive, or a file that is none.
-    """
-    archive, folder = pathlib.Path(archive), pathlib.Path(folder)
-    if folder.exists():
-        raise FileExistsError(errno.EEXIST, "unpacked before? Delete it to unpack again", str(folder))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as part:
-        part = pathlib.Path(part) / folder.name
-        part.mkdir()
-        try:
-            if zipfile.is_zipfile(archive):
-                _unpack_zip(archive, part)
-            else:
-                with tarfile.open(archive) as tar:
-                    tar.extractall(part, filter="data")  # refuses what would land outside, links included
-        except tarfile.FilterError as error:
-            raise ValueError(f"{archive} is not safe to unpack: {error}. Do not use it.") from error
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise ValueError(
-                f"{archive} is broken or neither a tar nor a zip file ({error}). Delete it and fetch it again."
-            ) from error
-        os.replace(part, folder)
-    return folder
-
-
-def _unpack_zip(archive, folder):
-    with zipfile.ZipFile(archive) as content:
-        for name in content.namelist():  # zipfile would write such a member under another name, and not say so
-            if pathlib.PurePosixPath(name).is_absolute() or ".." in re.split(r"[/\\]", name):
-                raise ValueError(f"{archive} is not safe to unpack: its member {name!r} lies outside. Do not use it.")
-        content.extractall(folder)

@@ -1,0 +1,183 @@
+"""Readers of files from elsewhere: whatever the bytes, a result or a ValueError or OSError that names the file.
+
+Inputs are random bytes and damaged copies of good files, the same ones every time. More, and other ones each time:
+
+    JIGSAW_FUZZ=10000 python -m pytest tests/test_fuzz.py -n 0
+"""
+
+import contextlib
+import functools
+import io
+import os
+import shutil
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from PIL import Image
+
+from helpers import archives, datasets, jigsaw, nets, weights
+
+EXAMPLES = int(os.environ.get("JIGSAW_FUZZ", 300))
+FUZZED = settings(
+    max_examples=EXAMPLES,
+    derandomize="JIGSAW_FUZZ" not in os.environ,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@st.composite
+def damaged(draw, good):
+    """A copy of `good` with a few bytes changed, cut out, put in or repeated; or bytes of no format at all."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.binary(max_size=600))
+    content = bytearray(good)
+    for _ in range(draw(st.integers(1, 6))):
+        start = draw(st.integers(0, len(content)))
+        length = draw(st.integers(0, 20))
+        match draw(st.sampled_from(["change", "cut", "insert", "repeat", "end"])):
+            case "change":
+                content[start : start + length] = draw(st.binary(min_size=length, max_size=length))
+            case "cut":
+                del content[start : start + length]
+            case "insert":
+                content[start:start] = draw(st.binary(max_size=20))
+            case "repeat":
+                content[start:start] = content[start : start + length]
+            case "end":
+                del content[start:]
+    return bytes(content)
+
+
+def tolerate(read, path, content):
+    """Read a file of these bytes. Anything but a result, or an exception that says which file, fails the test."""
+    path.write_bytes(content)
+    try:
+        return read(path)
+    except (ValueError, OSError) as error:
+        assert str(path) in str(error), f"{error!r} does not name the file"
+
+
+def fuzz(read, good, path):
+    """The reader takes the good file, and survives EXAMPLES bad ones."""
+    assert tolerate(read, path, good) is not None
+
+    @FUZZED
+    @given(damaged(good))
+    def run(content):
+        tolerate(read, path, content)
+
+    run()
+
+
+def jpeg():
+    pixels = np.add.outer(np.arange(0, 160, 8), np.arange(0, 80, 4)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.stack([pixels, pixels.T, pixels], -1)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def zip_of(members, compression):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def tar_of(members, mode):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+MEMBERS = {"top/one.txt": b"one " * 30, "top/under/zwölf.bin": bytes(range(256))}
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["blobs with a shape", "as in 2014"])
+def test_caffemodels(tmp_path, old):
+    path = tmp_path / "model.caffemodel"
+    weights.write(path, {"conv1": [np.ones((2, 3, 2, 2)), np.zeros(2)], "fc6": [np.ones((3, 4))]})
+    content = path.read_bytes()
+    if old:
+        net = weights.caffe_pb2.NetParameter()
+        net.layers.add(name="fc").blobs.add(num=1, channels=1, height=2, width=3).data.extend(range(6))
+        content = net.SerializeToString()
+
+    def read(path):
+        layers = weights.read(path)
+        assert all(array.dtype == np.float32 for blobs in layers.values() for array in blobs)
+        return layers
+
+    fuzz(read, content, path)
+
+
+def test_permutation_files(tmp_path):
+    path = tmp_path / "permutations.bin"
+    jigsaw.save_permutations(path, jigsaw.choose_permutations(5, tiles=4))
+
+    def read(path):
+        permutations = jigsaw.load_permutations(path)
+        assert (np.sort(permutations, axis=1) == np.arange(1, permutations.shape[1] + 1)).all()
+        return permutations
+
+    fuzz(read, path.read_bytes(), path)
+
+
+def test_prototxts(tmp_path):
+    fuzz(nets.read, str(nets.head(3)).encode(), tmp_path / "net.prototxt")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        functools.partial(zip_of, compression=zipfile.ZIP_STORED),
+        functools.partial(zip_of, compression=zipfile.ZIP_DEFLATED),
+        functools.partial(tar_of, mode="w"),
+        functools.partial(tar_of, mode="w:gz"),
+    ],
+    ids=["zip, stored", "zip", "tar", "tar.gz"],
+)
+def test_archives(tmp_path, make):
+    def read(path):
+        folder = path.parent / "out"
+        with contextlib.ExitStack() as stack:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            return archives.unpack(path, folder)
+
+    fuzz(read, make(MEMBERS), tmp_path / "archive")
+    assert [file.name for file in tmp_path.iterdir()] == ["archive"], "something stayed behind, or landed outside"
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
+def test_archives_of_images(tmp_path, compression):
+    members = {f"{split}/Lemon/{i}_100.jpg": jpeg() for split in ("Training", "Test") for i in range(2)}
+    read = functools.partial(datasets.load_fruits360, every=1, size=8)
+    fuzz(read, zip_of(members, compression), tmp_path / "fruits.zip")
+
+
+def test_images(tmp_path):
+    def read(path):
+        folder = path.parent.parent.parent
+        return datasets.load_fruits360(folder, every=1, size=8)
+
+    for split in ("Training", "Test"):
+        (tmp_path / split / "Lemon").mkdir(parents=True)
+        (tmp_path / split / "Lemon" / "0_100.jpg").write_bytes(jpeg())
+
+    def tolerant(path):
+        try:
+            return read(path)
+        except ValueError as error:
+            assert "Training/Lemon/0_100.jpg" in str(error)
+            raise ValueError(f"{path}: {error}") from error
+
+    fuzz(tolerant, jpeg(), tmp_path / "Training" / "Lemon" / "0_100.jpg")
