@@ -206,6 +206,7 @@ def fit(
     try:
         with _sigterm_as_interrupt():
             for epoch in epochs:
+                began = time.perf_counter()
                 row, steps = _epoch(
                     solver, test_net, recipe, training, validation, epoch, per_epoch, seed, bar, scoring_batch
                 )
@@ -224,7 +225,8 @@ def fit(
                 if stop:
                     status = "stopped early"
                     break
-                if epoch < recipe.max_epochs and seconds and time.perf_counter() - start + row["seconds"] > seconds:
+                now = time.perf_counter()
+                if seconds and epoch < recipe.max_epochs and now - start + (now - began) > seconds:
                     status = "paused"
                     break
     except KeyboardInterrupt:
