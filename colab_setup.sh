@@ -3,6 +3,7 @@
 #
 #     bash colab_setup.sh                      # as often as you like: what is there is left alone
 #     PYTHON=python3.12 bash colab_setup.sh    # with a Python of your choice, 3.10 to 3.14
+#     JIGSAW_DEVICE=cpu bash colab_setup.sh    # or gpu: the Caffe to build; by itself it takes the GPU where there is one
 #
 # On Colab it uses Colab's own Python and changes the version of no package that is already there.
 # On any other Debian or Ubuntu it makes the virtual environment .venv.
@@ -73,25 +74,42 @@ else
 fi
 
 # 4. The Caffe wheel and the Python packages, unless this very set-up has been done in this environment.
-stamp=$("$python" -c 'import sys; print(sys.prefix)')/share/jigsaw-course/setup
-digest=$({ pwd; "$python" -VV; cat pyproject.toml colab_setup.sh packaging/caffe/*.{py,toml,txt}; } | sha256sum)
-if [ "$digest" != "$(cat "$stamp" 2>/dev/null)" ]; then
-    wheel=$("$python" packaging/caffe/build_wheel.py)
+install() { # install WHEEL: that wheel, and what pyproject.toml names; on Colab only what is not there yet
+    local constraints extras=[local,test]
     constraints=$(mktemp)
-    trap 'rm -f "$constraints"' EXIT
-    extras=[local,test]
     if on_colab; then
         extras=
         "$python" -m pip list --format=freeze | grep -vE '^(jigsaw-course|caffe-jigsaw)=' >"$constraints"
     fi
-    say "Installing Python packages"
     # Its version never changes, so pip would keep an old build.
     "$python" -m pip uninstall -qq -y caffe-jigsaw
-    "$python" -m pip install -qq -c "$constraints" -e ".$extras" "$wheel" ||
+    "$python" -m pip install -qq -c "$constraints" -e ".$extras" "$1" ||
         fail "The Python packages could not be installed." "read pip's lines above; check the network and run this again."
+    rm -f "$constraints"
+}
+
+stamp=$("$python" -c 'import sys; print(sys.prefix)')/share/jigsaw-course/setup
+device=$("$python" packaging/caffe/build_wheel.py --device)
+digest=$({ pwd; "$python" -VV; echo "$device"; cat pyproject.toml colab_setup.sh packaging/caffe/*.*; } | sha256sum)
+if [ "$digest" != "$(cat "$stamp" 2>/dev/null)" ]; then
+    nvidia=$("$python" packaging/caffe/build_wheel.py --nvidia)
+    if [ -n "$nvidia" ]; then
+        say "Installing what the CUDA toolkit lacks: $nvidia"
+        "$python" -m pip install -qq $nvidia || say "pip could not install them; the CPU build will do"
+    fi
+    wheel=$("$python" packaging/caffe/build_wheel.py)
+    say "Installing Python packages"
+    install "$wheel"
 fi
 
-# 5. Does it work? Its exit status is this script's.
+# 5. Does it work? A wheel for the GPU that does not is replaced by the CPU's. This check's exit status is the script's.
 "$python" -m helpers.course
+if ! "$python" -m helpers.device; then
+    [ "$device" != cpu ] || exit 1
+    say "Caffe for the GPU does not work here; installing the CPU build instead (JIGSAW_DEVICE=cpu asks for it at once)"
+    export JIGSAW_DEVICE=cpu
+    install "$("$python" packaging/caffe/build_wheel.py)"
+    "$python" -m helpers.device
+fi
 mkdir -p "$(dirname "$stamp")"
 echo "$digest" >"$stamp"

@@ -1,8 +1,9 @@
-"""CPU or GPU: what Caffe runs on. Its mode belongs to the thread (common.cpp keeps it thread_local)."""
+"""CPU or GPU: what Caffe runs on; `python -m helpers.device` tries it. The mode belongs to the thread (common.cpp)."""
 
 import ctypes
 import functools
 import os
+import tempfile
 from dataclasses import dataclass
 
 import caffe
@@ -47,14 +48,14 @@ def obstacle():
         )
     if card() is None:
         return (
-            "this machine shows no CUDA card (`nvidia-smi` tells more). On Colab: Runtime, Change runtime type, T4 GPU; "
-            "or go on with JIGSAW_DEVICE=cpu"
+            "this machine shows no CUDA card (`nvidia-smi` tells more). On Colab: Runtime, Change runtime type, "
+            "T4 GPU; or go on with JIGSAW_DEVICE=cpu"
         )
     built_for = min(tuple(divmod(int(number), 10)) for number in build_info.ARCHITECTURES)
     if card().capability < built_for:
         return (
-            f"the installed Caffe wheel needs compute capability {built_for[0]}.{built_for[1]} or later, "
-            f"{card().name} has {card().capability[0]}.{card().capability[1]}; run `bash colab_setup.sh` on this machine"
+            f"the installed Caffe wheel needs compute capability {built_for[0]}.{built_for[1]} or later, {card().name} "
+            f"has {card().capability[0]}.{card().capability[1]}; run `bash colab_setup.sh` on this machine"
         )
     return None
 
@@ -93,3 +94,30 @@ def describe():
         return "CPU"
     cudnn = f", cuDNN {build_info.CUDNN}" if build_info.CUDNN else ", no cuDNN"
     return f"{card().name} (CUDA {build_info.CUDA}{cudnn})"
+
+
+def check():
+    """Run a 1x1 convolution of ones over three channels of twos on the chosen device: 6 everywhere. Print one line.
+
+    Raises ArithmeticError where it gives something else.
+    """
+    use()
+    spec = caffe.NetSpec()
+    spec.data = caffe.layers.Input(shape={"dim": [1, 3, 4, 4]})
+    spec.conv = caffe.layers.Convolution(
+        spec.data, num_output=1, kernel_size=1, weight_filler={"type": "constant", "value": 1}
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as prototxt:
+        prototxt.write(str(spec.to_proto()))
+        prototxt.flush()
+        net = caffe.Net(prototxt.name, caffe.TEST)
+    net.blobs["data"].data[...] = 2
+    net.forward()
+    if not (net.blobs["conv"].data == 6).all():
+        raise ArithmeticError(f"a forward pass gave {net.blobs['conv'].data.ravel()[0]} where 6 is right")
+    why = f" ({obstacle()})" if card() and obstacle() else ""
+    print(f"[OK]   Caffe runs on {describe()}: a forward pass gives the right numbers{why}")
+
+
+if __name__ == "__main__":
+    check()

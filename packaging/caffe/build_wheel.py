@@ -4,14 +4,21 @@
     python packaging/caffe/build_wheel.py            # the wheel
     python packaging/caffe/build_wheel.py --source   # the verified source archive only
     python packaging/caffe/build_wheel.py --missing  # names of the apt packages the build still needs
+    python packaging/caffe/build_wheel.py --nvidia   # names of NVIDIA's PyPI packages that a build for the GPU needs
+    python packaging/caffe/build_wheel.py --device   # what it would build for, in one line
 
-The cache is $JIGSAW_CACHE (default ~/.cache/jigsaw-course). Standard library only: this runs first.
+It builds for the GPU where there are one and nvcc, else for the CPU; JIGSAW_DEVICE=cpu or gpu decides otherwise, and
+JIGSAW_CUDA_ARCHITECTURES=75 names the compute capability (here 7.5, Colab's T4) where no card can be asked.
+The cache is $JIGSAW_CACHE (default ~/.cache/jigsaw-course); a mounted Google Drive is a second one, which outlives a
+Colab session. Standard library only: this runs first.
 """
 import argparse
+import dataclasses
 import hashlib
 import os
 import pathlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -23,8 +30,10 @@ import time
 RELEASE, VERSION = "brocolli-caffe", "9.0.2"
 SHA256 = "c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a"
 HERE = pathlib.Path(__file__).resolve().parent
-BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py")
+BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in")
+CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn_convolution.cpp")
 CACHE = pathlib.Path(os.environ.get("JIGSAW_CACHE") or "~/.cache/jigsaw-course").expanduser()
+DRIVE = pathlib.Path(os.environ.get("JIGSAW_DRIVE") or "/content/drive/MyDrive")  # where Colab mounts it
 
 # apt package -> a header that only it provides (protobuf-compiler is found as a command instead).
 HEADERS = {
@@ -53,11 +62,75 @@ def missing_system_packages():
     return missing
 
 
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """What a wheel is built for. cuda: nvcc's release, e.g. "12.8", or "" for the CPU; architectures: e.g. ("75",)."""
+
+    why: str
+    cuda: str = ""
+    architectures: tuple = ()
+
+    @property
+    def key(self):
+        return f"cuda{self.cuda}-{'-'.join(self.architectures)}" if self.cuda else "cpu"
+
+
+CPU = Device("it works everywhere")
+
+
+def output(*command):
+    """What a command prints, "" where it is not there or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def choose_device():
-    """The device to build for, said in one line: the only place where it is chosen."""
-    gpu = shutil.which("nvcc") and shutil.which("nvidia-smi")
-    print(f"Device: CPU{' (a GPU is here; the CUDA build is not written yet)' if gpu else ''}", file=sys.stderr)
-    return "cpu"
+    """The Device to build for: the only place where it is chosen. Exits where a wish cannot be granted."""
+    wish = os.environ.get("JIGSAW_DEVICE", "auto")
+    if wish not in ("auto", "cpu", "gpu"):
+        fail(f"JIGSAW_DEVICE is {wish!r}.", "set it to auto, cpu or gpu.")
+    if wish == "cpu":
+        return Device("JIGSAW_DEVICE=cpu asks for it")
+    nvcc = re.search(r"release (\d+\.\d+)", output("nvcc", "--version"))
+    cards = re.findall(r"(.+), (\d+)\.(\d+)",
+                       output("nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"))
+    named = os.environ.get("JIGSAW_CUDA_ARCHITECTURES", "")
+    architectures = tuple(sorted(set(named.replace(";", " ").split() or [major + minor for _, major, minor in cards])))
+    cards = " and ".join(name for name, _, _ in cards)
+    if nvcc and architectures and (cards or wish == "gpu"):
+        return Device(f"{cards or 'JIGSAW_DEVICE=gpu'}, nvcc {nvcc[1]}; JIGSAW_DEVICE=cpu chooses the CPU",
+                      nvcc[1], architectures)
+    if wish == "gpu" and not nvcc:
+        fail("JIGSAW_DEVICE=gpu, but there is no nvcc.", "install NVIDIA's CUDA toolkit and put nvcc on the PATH.")
+    if wish == "gpu":
+        fail("JIGSAW_DEVICE=gpu, but no NVIDIA card is here.",
+             "name the compute capability to build for, e.g. JIGSAW_CUDA_ARCHITECTURES=75 for a T4.")
+    if not cards:
+        return Device("no NVIDIA card is here; JIGSAW_DEVICE=gpu chooses the GPU")
+    return Device(f"{cards} is here, but no nvcc to build for it; install NVIDIA's CUDA toolkit and run this again")
+
+
+def nvidia_folder():
+    """The folder of NVIDIA's PyPI packages in the running Python."""
+    return pathlib.Path(sysconfig.get_path("purelib")) / "nvidia"
+
+
+def nvidia_packages(device):
+    """Requirements of the PyPI packages with what is neither in the CUDA toolkit nor in the running Python."""
+    if not device.cuda:
+        return []
+    major = device.cuda.split(".")[0]
+    toolkit = pathlib.Path(shutil.which("nvcc")).resolve().parent.parent
+    folders = [toolkit / "include", *toolkit.glob("targets/*/include"), pathlib.Path("/usr/include"),
+               pathlib.Path("/usr/include/x86_64-linux-gnu"), *nvidia_folder().glob("*/include")]
+    packages = {"cublas_v2.h": ("cublas", f">={major},<{int(major) + 1}"), "curand.h": ("curand", ""),
+                "cudnn.h": ("cudnn", ">=9,<10")}
+    return [f"nvidia-{name}-cu12{versions}" if major == "12" else
+            f"nvidia-{name}{'-cu' + major if name == 'cudnn' else ''}{versions}"
+            for header, (name, versions) in packages.items()
+            if not any((folder / header).exists() for folder in folders)]
 
 
 def fail(what, way_out, log=None):
@@ -101,51 +174,105 @@ def source_archive():
 def cache_key(device):
     """Everything the wheel depends on: source, build files, Python, device, and the system's libraries."""
     release = platform.freedesktop_os_release()
-    parts = [SHA256, device, sysconfig.get_config_var("SOABI"), platform.machine(),
+    parts = [SHA256, device.key, sysconfig.get_config_var("SOABI"), platform.machine(),
              release.get("ID", ""), release.get("VERSION_ID", ""), os.environ.get("CONDA_PREFIX", "")]
-    parts += [(HERE / name).read_text() for name in BUILD_FILES]
+    parts += [(HERE / name).read_text() for name in BUILD_FILES + (CUDA_FILES if device.cuda else ())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+def put(wheel, folder):
+    """Copy a wheel into a cache folder under a temporary name, rename it, and return its path there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"part-{os.getpid()}"
+    shutil.copy(wheel, part)
+    os.replace(part, folder / wheel.name)
+    return folder / wheel.name
+
+
+def find(folder):
+    return next(iter(sorted(folder.glob("caffe_jigsaw-*.whl"))), None)
+
+
 def build(device):
-    """Path of the wheel for the running Python and `device` ("cpu"), from the cache or built into it."""
-    home = CACHE / "wheels" / cache_key(device)
-    for wheel in home.glob("caffe_jigsaw-*.whl"):
-        return wheel
+    """Path of the wheel for the running Python and a Device, from the cache, from a mounted Drive, or built."""
+    key = cache_key(device)
+    home, drive = CACHE / "wheels" / key, DRIVE / "jigsaw-course" / "wheels" / key
+    if find(home):
+        return find(home)
+    if DRIVE.is_dir() and find(drive):
+        print(f"The Caffe wheel comes from {drive}", file=sys.stderr)
+        return put(find(drive), home)
+    wheel = compile_wheel(device, home)
+    if DRIVE.is_dir():
+        print(f"The Caffe wheel is kept for the next session in {drive}", file=sys.stderr)
+        put(wheel, drive)
+    return wheel
+
+
+def compile_wheel(device, home):
+    """Compile the wheel into the cache folder `home` and return its path; exits with a message where it cannot."""
     missing = missing_system_packages()
     if missing:
         fail(f"Building Caffe needs system packages that are not here: {' '.join(missing)}",
              f"sudo apt-get install -y --no-install-recommends {' '.join(missing)}    (colab_setup.sh does it, too)")
+    missing = " ".join(f"'{package}'" for package in nvidia_packages(device))
+    if missing:
+        fail(f"The CUDA toolkit lacks what these packages hold: {missing}",
+             f"{sys.executable} -m pip install {missing}    (colab_setup.sh does it, too)")
     archive = source_archive()
-    print("Building the Caffe wheel (two to three minutes on two cores, once)", file=sys.stderr)
+    minutes = "four to six" if device.cuda else "two to three"
+    print(f"Building the Caffe wheel ({minutes} minutes on two cores, once)", file=sys.stderr)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
+        define = {"CAFFE_SOURCE": folder / f"{RELEASE}-{VERSION}"}
+        if device.cuda:
+            define |= {"CPU_ONLY": "OFF", "CMAKE_CUDA_ARCHITECTURES": ";".join(device.architectures),
+                       "CUDA_PACKAGES": nvidia_folder()}
+        settings = [f"--config-settings=cmake.define.{name}={value}" for name, value in define.items()]
         log = folder / "build.log"
         with log.open("w") as out:
             code = subprocess.run([sys.executable, "-m", "pip", "wheel", "--no-deps", "-v", "-w", folder / "dist", HERE,
-                                   f"--config-settings=cmake.define.CAFFE_SOURCE={folder / f'{RELEASE}-{VERSION}'}"],
-                                  stdout=out, stderr=subprocess.STDOUT).returncode
-        wheels = list((folder / "dist").glob("caffe_jigsaw-*.whl"))
-        if code or not wheels:
+                                   *settings], stdout=out, stderr=subprocess.STDOUT).returncode
+        wheel = find(folder / "dist")
+        if code or not wheel:
             fail("The Caffe wheel could not be built.",
                  "read the lines above, check that there are a network connection and 2 GB of disk, run again.", log)
-        home.mkdir(parents=True, exist_ok=True)
-        part = home / "part"
-        shutil.copy(wheels[0], part)
-        os.replace(part, home / wheels[0].name)
+        wheel = put(wheel, home)
     print(f"Built in {time.monotonic() - start:.0f} s", file=sys.stderr)
-    return home / wheels[0].name
+    return wheel
+
+
+def build_or_fall_back(device):
+    """As build; where a wheel for the GPU cannot be built, the reason is printed and the CPU's is made instead."""
+    try:
+        return build(device)
+    except SystemExit as failure:
+        if not device.cuda:
+            raise
+        print(f"{failure}\nGoing on with the CPU build.", file=sys.stderr)
+        return build(CPU)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", action="store_true", help="print the path of the source archive instead")
     parser.add_argument("--missing", action="store_true", help="print the missing apt packages instead")
+    parser.add_argument("--nvidia", action="store_true", help="print the missing packages of NVIDIA's instead")
+    parser.add_argument("--device", action="store_true", help="print what it would build for instead")
     arguments = parser.parse_args()
     if arguments.missing:
         print(*missing_system_packages())
+    elif arguments.source:
+        print(source_archive())
     else:
-        print(source_archive() if arguments.source else build(choose_device()))
+        device = choose_device()
+        if arguments.nvidia:
+            print(*nvidia_packages(device))
+        elif arguments.device:
+            print(device.key)
+        else:
+            print(f"Building for the {'GPU' if device.cuda else 'CPU'}: {device.why}", file=sys.stderr)
+            print(build_or_fall_back(device))
