@@ -453,10 +453,10 @@ def _finish(folder, tables, status, stopping, settings, recipe, test):
 
 
 def provenance():
-    """Commit, date, machine and versions, to be kept beside a result."""
+    """Commit ($JIGSAW_COMMIT outside a git checkout), date, machine and versions, to be kept beside a result."""
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     return {
-        "commit": commit.stdout.strip() or "not a git checkout",
+        "commit": commit.stdout.strip() or os.environ.get("JIGSAW_COMMIT", "not a git checkout"),
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "device": device.describe(),
