@@ -1,18 +1,16 @@
-"""CIFAR-100, Fruits-360 and photographs that need no download: one ImageSet for all of them."""
+"""CIFAR-100 and photographs that need no download, and the ImageSet that every data set is (see also fruits360)."""
 
 import importlib.resources
 import io
 import os
 import pathlib
-import re
-import zipfile
 from collections import namedtuple
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from helpers import archives, downloads, recipes
+from helpers import downloads
 
 # File of each photograph inside its wheel. Reading the file itself, rather than calling skimage.data or
 # sklearn.datasets, needs no network.
@@ -58,7 +56,6 @@ CIFAR100_URLS = (
     "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
 )
 CIFAR100_DIGEST = "sha256:85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
-FRUITS360_URL = "https://www.kaggle.com/datasets/moltean/fruits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +63,14 @@ class ImageSet:
     """Images with their classes.
 
     images: uint8 (N, H, W, 3), RGB. labels: int64 (N,), each an index into class_names, a tuple of distinct names.
+    files: the file each image was read from, str (N,), or None.
     Raises ValueError where a shape, a type or a label is not so.
     """
 
     images: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
+    files: np.ndarray | None = None
 
     def __post_init__(self):
         images, labels = self.images, self.labels
@@ -92,7 +91,8 @@ class ImageSet:
 
     def subset(self, indices):
         """The images at `indices` (an integer or boolean array, or a slice), in that order; class names stay."""
-        return ImageSet(self.images[indices], self.labels[indices], self.class_names)
+        files = None if self.files is None else self.files[indices]
+        return ImageSet(self.images[indices], self.labels[indices], self.class_names, files)
 
 
 # A block of a photograph and the split it belongs to, in pixels; bottom and right are exclusive.
@@ -217,73 +217,6 @@ def load_cifar100():
         ImageSet(np.ascontiguousarray(images), labels.reshape(-1).astype(np.int64), CIFAR100_CLASSES)
         for images, labels in splits
     )
-
-
-def load_fruits360(path, every=recipes.FRUITS360_EVERY, size=recipes.IMAGE_SIZE, classes=None):
-    """Fruits-360 (Muresan & Oltean 2018) from disk: (train, test), images resized to size x size pixels.
-
-    path: a folder or a zip file that holds Training/<class>/*.jpg and Test/<class>/*.jpg, under a top folder or not.
-    every: of each class folder, images 0, every, 2 * every... are read. Their order is that of the numbers in their
-        names, which are steps of the fruit's rotation: 0_100.jpg, 1_100.jpg, ... then r_0_100.jpg, r_1_100.jpg, ...
-    classes: the class folders to read, labelled in this order; None reads all of Training's, sorted by name.
-    Raises FileNotFoundError for a missing path, and ValueError that names the folder, class or file for anything else:
-    no Training or Test, two releases in one place, a class not there or empty, an unreadable image, every below 1.
-    """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; download Fruits-360 ({FRUITS360_URL}), give its zip")
-    if every < 1:
-        raise ValueError(f"every is {every}; 1 reads each image, 4 one in four")
-    if path.is_dir():
-        names = [file.relative_to(path).as_posix() + "/" * file.is_dir() for file in path.rglob("*")]  # as in a zip
-        return _read_fruits360(path, names, lambda name: (path / name).read_bytes(), every, size, classes)
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is neither a folder nor a zip file; download Fruits-360 again ({FRUITS360_URL})")
-    with archives.naming(path), zipfile.ZipFile(path) as archive:
-        return _read_fruits360(path, archive.namelist(), archive.read, every, size, classes)
-
-
-def _read_fruits360(path, names, read, every, size, classes):
-    """load_fruits360 on the file names below `path` and a function that reads one of them."""
-    folders = {"Training": {}, "Test": {}}
-    tops = set()
-    for name in names:
-        *top, split, class_name, file = ["", "", *name.split("/")]
-        if split in folders and not file.startswith("."):
-            images = folders[split].setdefault(class_name, [])  # a folder has an entry too, "Training/Kiwi/"
-            if file.endswith(".jpg"):
-                images.append(name)
-                tops.add("/".join(top[2:]) or ".")
-    for split, found in folders.items():
-        if not any(found.values()):
-            raise ValueError(f"{path} holds no {split}/<class>/*.jpg; give what holds Training and Test")
-    if len(tops) > 1:
-        raise ValueError(f"{path} holds more than one release: {', '.join(sorted(tops))}; unpack and give one")
-    classes = tuple(sorted(folders["Training"]) if classes is None else classes)
-    if not classes:
-        raise ValueError(f"classes is empty; use None for all, or name some of {', '.join(folders['Training'])}")
-    image_sets = []
-    for split, found in folders.items():
-        missing = [name for name in classes if not found.get(name)]
-        if missing:
-            raise ValueError(
-                f"{path}: {split} has no images of {', '.join(missing)}; "
-                f"it has {', '.join(sorted(name for name in found if found[name]))}"
-            )
-        chosen = [sorted(found[name], key=_numeric)[::every] for name in classes]
-        images = [
-            _shrink(Image.fromarray(_read_image(read(name), f"{path}: {name}")), size)
-            for names in chosen
-            for name in names
-        ]
-        labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(names) for names in chosen])
-        image_sets.append(ImageSet(np.stack(images), labels, classes))
-    return tuple(image_sets)
-
-
-def _numeric(name):
-    """Sorting key that compares the digits in a name as numbers: 9_100.jpg before 10_100.jpg."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _read_image(content, name):

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
+from sklearn.neighbors import NearestNeighbors
 
 from helpers.examples import forward, score_blob
 
@@ -48,6 +49,18 @@ def beside_report(runs):
             for title, (recipe, run) in runs.items()
         ]
     ).set_index("training")
+
+
+def nearest(training, queries):
+    """(distance, index) of each query's nearest training image, float32 and int64 (N,).
+
+    training, queries: uint8 images (N, H, W, 3) of one size. distance: the root of the mean squared difference over
+    pixels and channels, in grey levels (0-255).
+    """
+    neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute")
+    neighbours.fit(training.reshape(len(training), -1).astype(np.float32))
+    distance, index = neighbours.kneighbors(queries.reshape(len(queries), -1).astype(np.float32))
+    return (distance[:, 0] / np.sqrt(training[0].size)).astype(np.float32), index[:, 0]
 
 
 def digest_order(images):

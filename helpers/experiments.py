@@ -6,7 +6,18 @@ that two cores finish in minutes; in `full` they are CIFAR-100 and the whole bra
 
 from dataclasses import dataclass, replace
 
-from helpers import course, datasets, features, jigsaw, nets, preprocessing, recipes, solver, weights
+from helpers import (
+    course,
+    datasets,
+    features,
+    fruits360,
+    jigsaw,
+    nets,
+    preprocessing,
+    recipes,
+    solver,
+    weights,
+)
 from helpers.examples import Examples
 
 WIDTH = {"quick": 0.25, "full": 1.0}  # share of each convolution's filters that is kept
@@ -53,7 +64,7 @@ def prepared(name, splits, recipe_pair, width=1.0, scale="report"):
     return Study(name, *examples, splits[0].class_names, statistics, width, *recipe_pair)
 
 
-def cifar100(size=recipes.IMAGE_SIZE, scale="report"):
+def cifar100_study(size=recipes.IMAGE_SIZE, scale="report"):
     """The Study of CIFAR-100 as in the report; resized images are kept in the cache folder (737 MB at 64 pixels)."""
     training, test = datasets.load_cifar100()
     splits = (*preprocessing.split_validation(training, recipes.VALIDATION_FRACTION), test)
@@ -65,10 +76,32 @@ def cifar100(size=recipes.IMAGE_SIZE, scale="report"):
     return prepared("cifar100", splits, (recipes.CIFAR100_LAST_LAYER, recipes.CIFAR100_FINE_TUNE), scale=scale)
 
 
+def fruits360_study(split="released", scale="report"):
+    """The Study of Fruits-360, 1 image in 4 of each class folder, from fruits360.zip or fruits360/ in $JIGSAW_DATA.
+
+    split: "released" is the report's, Training's images with 15 % of them at random for validation, and Test's.
+    "angles" and "mixed" share out the same images anew: by arcs of each turn (fruits360.split_by_angle), or the same
+    numbers of them at random. Raises FileNotFoundError where the data set is not there.
+    """
+    path = datasets.local_file("fruits360.zip", "fruits360")
+    if path is None:
+        raise FileNotFoundError("Fruits-360 is not here: set JIGSAW_DATA to the folder that holds fruits360.zip")
+    training, test = fruits360.load(path)
+    if split == "released":
+        splits = (*preprocessing.split_validation(training, recipes.VALIDATION_FRACTION), test)
+    else:
+        images = fruits360.pool((training, test))
+        splits = fruits360.split_by_angle(images)
+        if split == "mixed":
+            splits = fruits360.split_at_random(images, [len(part) for part in splits])
+    pair = (recipes.FRUITS360_LAST_LAYER, recipes.FRUITS360_FINE_TUNE)
+    return prepared(f"fruits360_{split}", splits, pair, scale=scale)
+
+
 def study():
     """The Study of the profile: "quick" is the photograph crops, "full" is CIFAR-100."""
     if course.profile() == "full":
-        return cifar100()
+        return cifar100_study()
     splits = [replace(split, images=preprocessing.resize(split.images)) for split in datasets.load_photo_crops()]
     return prepared("photos", splits, (recipes.PHOTOS_LAST_LAYER, recipes.PHOTOS_FINE_TUNE), WIDTH["quick"])
 

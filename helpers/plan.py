@@ -29,7 +29,8 @@ class Planned:
     """One training of the study.
 
     name: its folder in runs/ and recorded/. section: the question it answers, see SECTIONS.
-    net: "fc6" (the last layer, on frozen features), "branch", "alexnet" (BVLC's on 64x64 images) or "alexnet_c100".
+    net: "fc6" (the last layer, on frozen features), "branch", "alexnet" (BVLC's on 64x64 images), "alexnet_c100", or
+        "pixels": no net, the class of the training image whose pixels are nearest.
     start: the trunk's initial weights: "jigsaw" (ours), "he" and "gaussian" (random), "supervised" (BVLC's AlexNet or
         CaffeNet), None for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
@@ -59,36 +60,37 @@ SECTIONS = {
     "feature": "from which layer fc6 should read",
     "input scale": "RGB at unit variance against BGR 0-255 minus the mean",
     "AlexNet": "the references: AlexNetC100, and BVLC's AlexNet on 64x64 images",
+    "Fruits-360": "the report's second data set, as released",
+    "leak": "Fruits-360 shared out anew: at random, near-duplicates on both sides, or by angle",
 }
 
 
-def _last_layer(start, seed, section="last layer", suffix="", **changes):
+def _last_layer(start, seed, section="last layer", suffix="", data="cifar100", **changes):
     """fc6 on a frozen trunk. The first of a trunk computes its features; others of the same trunk wait for it."""
     scale = changes.pop("scale", "cfn" if start == "supervised" else "report")  # AlexNet learnt from BGR 0-255
-    name = f"cifar100_last_layer_{start}"
+    name = f"{data}_last_layer_{start}"
     shares = f"{name}_s{seed if start in ('he', 'gaussian') else 0}"
-    planned = Planned(f"{name}{suffix}_s{seed}", section, start=start, seed=seed, scale=scale, **changes)
+    planned = Planned(f"{name}{suffix}_s{seed}", section, data=data, start=start, seed=seed, scale=scale, **changes)
     return replace(planned, after=shares if planned.name != shares else None)
 
 
-def _branch(name, section, start, seed=0, trains="all", head=None):
+def _branch(name, section, start, seed=0, trains="all", head=None, data="cifar100"):
     scale = "cfn" if start == "supervised" else "report"
-    return Planned(name, section, "branch", start=start, seed=seed, trains=trains, head=head, scale=scale, after=head)
+    return Planned(name, section, "branch", data, start, seed, trains, head, scale=scale, after=head)
 
 
-def _fine_tune(start, seed=0):
-    name = f"cifar100_fine_tune_{start}_s{seed}"
-    return _branch(name, "fine-tuning", start, seed, head=f"cifar100_last_layer_{start}_s{seed}")
+def _fine_tune(start, seed=0, section="fine-tuning", data="cifar100"):
+    head = f"{data}_last_layer_{start}_s{seed}"
+    return _branch(f"{data}_fine_tune_{start}_s{seed}", section, start, seed, head=head, data=data)
 
 
-def _scratch(seed=0):
-    return _branch(f"cifar100_scratch_s{seed}", "fine-tuning", "he", seed)
+def _scratch(seed=0, section="fine-tuning", data="cifar100"):
+    return _branch(f"{data}_scratch_s{seed}", section, "he", seed, data=data)
 
 
 def _frozen(start, layer):
-    return _branch(
-        f"cifar100_from_{layer}_{start}", "frozen layers", start, trains=layer, head=f"cifar100_last_layer_{start}_s0"
-    )
+    head = f"cifar100_last_layer_{start}_s0"
+    return _branch(f"cifar100_from_{layer}_{start}", "frozen layers", start, trains=layer, head=head)
 
 
 def cifar100():
@@ -121,15 +123,35 @@ def cifar100():
     ]
 
 
+def fruits360():
+    """The trainings on Fruits-360, a list of Planned: the report's, and two splits that differ in near-duplicates."""
+    runs = []
+    for split, section in (("released", "Fruits-360"), ("mixed", "leak"), ("angles", "leak")):
+        data = f"fruits360_{split}"
+        runs += [Planned(f"{data}_pixels", section, "pixels", data, start=None, trains="nothing")]
+        runs += [_last_layer(start, seed, section, data=data) for start in ("jigsaw", "he") for seed in SEEDS]
+        runs += [_fine_tune("jigsaw", 0, section, data), _scratch(0, section, data)]
+    return runs
+
+
 def everything():
     """{name: Planned} of the whole study, in order of importance."""
-    return {planned.name: planned for planned in cifar100()}
+    return {planned.name: planned for planned in (*cifar100(), *fruits360())}
+
+
+def _study(name, size, scale):
+    if name == "cifar100":
+        return experiments.cifar100_study(size, scale)
+    try:
+        return experiments.fruits360_study(name.removeprefix("fruits360_"), scale)
+    except FileNotFoundError as error:
+        raise NotAtHand(str(error)) from error
 
 
 @functools.lru_cache(maxsize=2)
 def data(name, size, scale, dry=False):
     """The Study (see experiments) that a training is fed from. dry: its first images only, one epoch."""
-    study = {"cifar100": experiments.cifar100}[name](size=size, scale=scale)
+    study = _study(name, size, scale)
     if not dry:
         return study
     parts = {part: getattr(study, part) for part in ("training", "validation", "test")}
@@ -243,12 +265,23 @@ def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
 
 @functools.lru_cache(maxsize=2)
 def test_order(name):
-    """evaluation.digest_order of a data set's test images, as they were read."""
-    return evaluation.digest_order({"cifar100": datasets.load_cifar100}[name]()[1].images)
+    """evaluation.digest_order of a data set's test images: CIFAR-100's as released, 32x32, Fruits-360's at 64x64."""
+    images = datasets.load_cifar100()[1].images if name == "cifar100" else _study(name, 64, "report").test.inputs
+    return evaluation.digest_order(images)
+
+
+def nearest(planned, dry=False):
+    """{"validation": (distance, same class), "test": ...} of each image's nearest training image, by its pixels."""
+    study, found = data(planned.data, recipes.IMAGE_SIZE, planned.scale, dry), {}
+    for part in ("validation", "test"):
+        queries = getattr(study, part)
+        distance, index = evaluation.nearest(study.training.inputs, queries.inputs)
+        found[part] = distance, study.training.labels[index] == queries.labels
+    return found
 
 
 def predictions(planned, run, path=None, dry=False):
-    """(predicted, true) classes of a Run's best epoch, uint8 (N,), the test images in the order of `test_order`."""
+    """(predicted, true, class names) of a Run's best epoch, the test images in the order of `test_order`."""
     study = data(planned.data, 32 if planned.net == "alexnet_c100" else recipes.IMAGE_SIZE, planned.scale, dry)
     test = study.test
     if planned.net == "fc6":
@@ -258,4 +291,4 @@ def predictions(planned, run, path=None, dry=False):
     net.copy_from(str(run.best))
     order = np.arange(len(test)) if dry else test_order(planned.data)
     predicted = evaluation.probabilities(net, test).argmax(axis=1)
-    return predicted[order].astype(np.uint8), test.labels[order].astype(np.uint8)
+    return predicted[order], test.labels[order], study.class_names

@@ -3,7 +3,8 @@
     result.json      what was planned, how it ended, settings, commit, date, command, device, machine
     history.csv      one row per epoch, as in a run folder
     conv1.npz        for some: conv1's filters after chosen epochs, float16
-    predictions.npz  for some: predicted and true class of every test image, uint8
+    predictions.npz  for some: predicted and true class of every test image, uint8, and the classes' names
+    nearest.npz      for some: each image's nearest training image, its distance and whether its class is the same
 
 `python -m helpers.study` writes them; nothing in them is typed.
 """
@@ -20,7 +21,8 @@ import pandas as pd
 
 from helpers.course import ROOT
 
-DONE = ("stopped early", "all epochs")
+MEASURED = "measured"  # not a training: one pass
+DONE = ("stopped early", "all epochs", MEASURED)
 NOT_RUN = "not run"
 DIGITS = 6  # decimals of losses, accuracies and seconds; learning rates keep as many significant digits
 MOST_BYTES = 4_000_000  # all of recorded/
@@ -40,9 +42,14 @@ class Record:
         return dict(zip(arrays["epochs"].tolist(), arrays["filters"]))
 
     def predictions(self):
-        """(predicted, true) classes, uint8 (N,), in the order of evaluation.digest_order of the test images."""
+        """(predicted, true, class names): uint8 (N,) twice, in evaluation.digest_order of the test images, and str."""
         arrays = np.load(self.folder / "predictions.npz")
-        return arrays["predicted"], arrays["true"]
+        return arrays["predicted"], arrays["true"], arrays["classes"]
+
+    def nearest(self):
+        """{"validation": (distance, same class), "test": ...} to the nearest training image: float16 and bool (N,)."""
+        arrays = np.load(self.folder / "nearest.npz")
+        return {part: (arrays[f"{part}_distance"], arrays[f"{part}_right"]) for part in ("validation", "test")}
 
 
 def root():
@@ -82,7 +89,7 @@ def write(run, planned, command, start, filters=None, predictions=None, into=Non
     """Record a solver.Run under planned.name, whole or not at all; an older record of that name is replaced.
 
     planned: frozen dataclass with a field `name`. start: fingerprint of the initial weights, None for fillers.
-    filters: {epoch: array}. predictions: (predicted, true). into: another folder than root().
+    filters: {epoch: array}. predictions: (predicted, true, class names). into: another folder than root().
     """
     rounded = run.history.round({column: DIGITS for column in run.history if column != "learning_rate"})
     rounded["learning_rate"] = [float(f"{rate:.{DIGITS}g}") for rate in run.history["learning_rate"]]
@@ -93,8 +100,21 @@ def write(run, planned, command, start, filters=None, predictions=None, into=Non
         stacked = np.stack([filters[epoch] for epoch in sorted(filters)]).astype(np.float16)
         np.savez_compressed(part / "conv1.npz", epochs=sorted(filters), filters=stacked)
     if predictions:
-        predicted, true = (np.asarray(classes, np.uint8) for classes in predictions)
-        np.savez_compressed(part / "predictions.npz", predicted=predicted, true=true)
+        predicted, true, classes = predictions
+        arrays = {"predicted": np.asarray(predicted, np.uint8), "true": np.asarray(true, np.uint8), "classes": classes}
+        np.savez_compressed(part / "predictions.npz", **arrays)
+    _publish(part, result)
+
+
+def write_nearest(planned, command, nearest, made, into=None):
+    """Record nearest neighbours: nearest is {"validation": (distance, same class), "test": ...}, see Record.nearest."""
+    result = {"planned": _dictionary(planned), "command": command, "start": None, "status": MEASURED, "made": made}
+    arrays = {}
+    for name, (distance, right) in nearest.items():
+        arrays |= {f"{name}_distance": distance.astype(np.float16), f"{name}_right": right}
+        result[f"{name}_accuracy"] = round(float(right.mean()), DIGITS)
+    part = _part(into or root(), planned.name)
+    np.savez_compressed(part / "nearest.npz", **arrays)
     _publish(part, result)
 
 
@@ -137,15 +157,23 @@ def problems(record):
     name = record.folder.name
     if result["status"] == NOT_RUN:
         return [] if result.get("reason") else [f"{name}: not run, and no reason is given"]
-    if not len(history):
-        return [f"{name}: history.csv is missing or has no rows"]
-    found, recipe, best_epoch = [], result["settings"]["recipe"], result["best_epoch"]
+    found = []
 
     def expect(what, recorded, shown):
         if not np.isclose(recorded, shown, rtol=0, atol=1.5 * 10**-DIGITS):
             found.append(f"{name}: {what} is {recorded} in result.json, {shown} by its own files")
 
-    losses = history["validation_loss"].to_numpy()
+    if result["status"] == MEASURED:
+        for part, (_, right) in record.nearest().items():
+            expect(f"{part}_accuracy", result[f"{part}_accuracy"], right.mean())
+        return found
+    if not len(history):
+        return [f"{name}: history.csv is missing or has no rows"]
+    recipe, best_epoch, losses = (
+        result["settings"]["recipe"],
+        result["best_epoch"],
+        history["validation_loss"].to_numpy(),
+    )
     expect("epochs", result["epochs"], len(history))
     expect("the last epoch", result["epochs"], history["epoch"].iloc[-1])
     if not 1 <= best_epoch <= len(history):
@@ -158,7 +186,7 @@ def problems(record):
     elif result["status"] == "all epochs":
         expect("epochs by the recipe", result["epochs"], recipe["max_epochs"])
     if (record.folder / "predictions.npz").exists():
-        predicted, true = record.predictions()
+        predicted, true, _ = record.predictions()
         expect("test_accuracy", result["test_accuracy"], (predicted == true).mean())
     return found
 

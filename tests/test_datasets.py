@@ -1,15 +1,12 @@
 """ImageSet, the embedded photographs and their crops, CIFAR-100 and Fruits-360."""
 
-import io
 import runpy
 import socket
 import sys
-import zipfile
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from PIL import Image
 
 from helpers import datasets, preprocessing
 from helpers.datasets import ImageSet
@@ -211,97 +208,3 @@ def test_cifar100_without_a_network_says_the_way_round(no_network, monkeypatch, 
         ConnectionError, match="(?s)cifar-100-python.tar.gz.*save it as .*cifar-100-python-target_archive"
     ):
         datasets.load_cifar100()
-
-
-# Fruits-360
-
-
-def jpeg(colour, side=100):
-    file = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(file, "JPEG", quality=95)
-    return file.getvalue()
-
-
-FRAMES = [f"{i}_100.jpg" for i in range(10)] + [f"{i}_100.jpg" for i in range(10, 12)] + ["r_0_100.jpg"]
-
-
-def make_fruits(folder, top="fruits360"):
-    """Two classes of thirteen grey frames; a frame's level is 10 times its place in the documented order."""
-    for split in ("Training", "Test"):
-        for name in ("Lemon", "Apple Golden 1"):
-            (folder / top / split / name).mkdir(parents=True)
-            for place, frame in enumerate(FRAMES):
-                (folder / top / split / name / frame).write_bytes(jpeg((10 * place,) * 3))
-    return folder
-
-
-def zipped(folder):
-    path = folder.with_suffix(".zip")
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(folder.rglob("*")):
-            archive.write(file, file.relative_to(folder).as_posix())
-    return path
-
-
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("top", ["", "fruits360", "archive/fruits-360"])
-def test_fruits360_reads_one_in_four_of_each_class_in_order(tmp_path, packed, top):
-    folder = make_fruits(tmp_path / "fruits", top)
-    train, test = datasets.load_fruits360(zipped(folder) if packed else folder)
-    assert train.class_names == test.class_names == ("Apple Golden 1", "Lemon")
-    for image_set in (train, test):
-        assert image_set.images.shape == (8, 64, 64, 3) and image_set.labels.tolist() == [0] * 4 + [1] * 4
-        levels = image_set.images.mean(axis=(1, 2, 3)).round(-1).tolist()
-        assert levels == [0, 40, 80, 120] * 2, "frames 0, 4, 8 and r_0, not 0, 11, 3, 6 as their names sort"
-
-
-def test_fruits360_reads_the_classes_asked_in_the_order_asked(tmp_path):
-    folder = make_fruits(tmp_path)
-    train, _ = datasets.load_fruits360(folder, every=1, size=20, classes=["Lemon"])
-    assert train.class_names == ("Lemon",) and train.images.shape == (13, 20, 20, 3)
-    train, _ = datasets.load_fruits360(folder, every=13, classes=["Lemon", "Apple Golden 1"])
-    assert train.class_names == ("Lemon", "Apple Golden 1") and train.labels.tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_fruits360_names_what_is_wrong(tmp_path, packed):
-    place = zipped if packed else (lambda folder: folder)
-    folder = make_fruits(tmp_path / "fruits")
-    with pytest.raises(ValueError, match="no images of Apple Golden; it has Apple Golden 1, Lemon"):
-        datasets.load_fruits360(place(folder), classes=["Apple Golden", "Lemon"])
-    with pytest.raises(ValueError, match="classes is empty"):
-        datasets.load_fruits360(place(folder), classes=[])
-    (folder / "fruits360" / "Training" / "Kiwi").mkdir()
-    with pytest.raises(ValueError, match="Training has no images of Kiwi"):
-        datasets.load_fruits360(place(folder))
-    broken = folder / "fruits360" / "Training" / "Lemon" / "4_100.jpg"
-    broken.write_bytes(broken.read_bytes()[:300])
-    with pytest.raises(ValueError, match="Training/Lemon/4_100.jpg is not a readable image"):
-        datasets.load_fruits360(place(folder), classes=["Lemon"])
-    make_fruits(folder, "second")
-    with pytest.raises(ValueError, match="more than one release: fruits360, second"):
-        datasets.load_fruits360(place(folder))
-
-
-def test_fruits360_wants_a_release_at_the_path(tmp_path):
-    with pytest.raises(FileNotFoundError, match="download Fruits-360"):
-        datasets.load_fruits360(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="holds no Training"):
-        datasets.load_fruits360(tmp_path)
-    (tmp_path / "fruits.zip").write_bytes(b"<html>sign in</html>")
-    with pytest.raises(ValueError, match="neither a folder nor a zip"):
-        datasets.load_fruits360(tmp_path / "fruits.zip")
-    with pytest.raises(ValueError, match="every is 0"):
-        datasets.load_fruits360(tmp_path, every=0)
-
-
-def test_the_real_fruits360(shared_data):
-    train, test = datasets.load_fruits360(shared_data / "fruits360.zip")
-    assert len(train.class_names) == 15
-    assert train.class_names[:3] == ("Apple Golden 1", "Apple Golden 2", "Apple Golden 3")
-    # 492 images give 123, 490 also 123 (0, 4, ... 488), 481 give 121, and so on.
-    assert np.bincount(train.labels).tolist() == [123, 123, 121] + [123] * 6 + [117, 123, 120, 123, 123, 123]
-    assert np.bincount(test.labels).tolist() == [41, 41, 41, 41, 41, 42, 41, 42, 42, 39, 41, 40, 41, 41, 41]
-    assert train.images.shape[1:] == (64, 64, 3)
-    assert train.images[:, 0, 0].mean() > 250, "the fruits lie on white"
-    assert sum(map(len, datasets.load_fruits360(shared_data / "fruits360.zip", every=1, size=16))) == 9775

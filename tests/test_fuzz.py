@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
-from helpers import archives, datasets, jigsaw, nets, weights
+from helpers import archives, fruits360, jigsaw, nets, photo_archive, weights
 
 EXAMPLES = int(os.environ.get("JIGSAW_FUZZ", 300))
 FUZZED = settings(
@@ -160,14 +160,19 @@ def test_archives(tmp_path, make):
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
 def test_archives_of_images(tmp_path, compression):
     members = {f"{split}/Lemon/{i}_100.jpg": jpeg() for split in ("Training", "Test") for i in range(2)}
-    read = functools.partial(datasets.load_fruits360, every=1, size=8)
+    read = functools.partial(fruits360.load, every=1, size=8)
     fuzz(read, zip_of(members, compression), tmp_path / "fruits.zip")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
+def test_archives_of_photographs(tmp_path, compression):
+    fuzz(photo_archive.read, zip_of({f"{i}.jpg": jpeg() for i in range(2)}, compression), tmp_path / "photos.zip")
 
 
 def test_images(tmp_path):
     def read(path):
         folder = path.parent.parent.parent
-        return datasets.load_fruits360(folder, every=1, size=8)
+        return fruits360.load(folder, every=1, size=8)
 
     for split in ("Training", "Test"):
         (tmp_path / split / "Lemon").mkdir(parents=True)

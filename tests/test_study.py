@@ -51,7 +51,7 @@ def trunk(tmp_path, monkeypatch):
 
 def test_the_plan_is_in_an_order_that_can_be_run():
     planned = list(plan.everything().values())
-    assert len(planned) == len(plan.cifar100())  # no name twice
+    assert len(planned) == len(plan.cifar100()) + len(plan.fruits360())  # no name twice
     for number, one in enumerate(planned):
         earlier = [other.name for other in planned[:number]]
         assert all(name in earlier for name in (one.head, one.after) if name), one.name
@@ -135,7 +135,9 @@ def record(recorded):
     }
     run = solver.Run(recorded, history, history, result)
     planned = plan.Planned("made_up", "last layer")
-    records.write(run, planned, "a command", 7, {0: np.zeros((1, 3, 11, 11))}, ([0, 1, 2, 3], [0, 1, 2, 0]))
+    records.write(
+        run, planned, "a command", 7, {0: np.zeros((1, 3, 11, 11))}, ([0, 1, 2, 3], [0, 1, 2, 0], ("a", "b", "c", "d"))
+    )
     return recorded / "made_up"
 
 
