@@ -25,3 +25,18 @@ class EarlyStopping:
         else:
             self.waited += 1
         return self.waited > self.patience
+
+
+def replay(validation_losses, patience, epsilon):
+    """The rule on losses that are known already, epoch 1 first: (rule, waited).
+
+    rule: the EarlyStopping as it ended, with the best epoch. waited: epochs without improvement after each epoch, up
+    to the one that stops the training, if one does: then waited[-1] is patience + 1.
+    """
+    rule, waited = EarlyStopping(patience, epsilon), []
+    for epoch, loss in enumerate(validation_losses, start=1):
+        stop = rule.update(epoch, loss)
+        waited.append(rule.waited)
+        if stop:
+            break
+    return rule, waited

@@ -35,7 +35,7 @@ def class_examples(image_set, per_class=8):
         found = image_set.images[image_set.labels == label][:per_class]
         row[: len(found)] = found
     figure, axes = one_axes("", "", size=(1.3 + 0.75 * per_class, 0.2 + 0.76 * len(rows)))
-    axes.imshow(_mosaic(rows.reshape(-1, *rows.shape[2:]), per_class, gap=255))
+    axes.imshow(mosaic(rows.reshape(-1, *rows.shape[2:]), per_class, gap=255))
     axes.set_yticks(np.arange(len(rows)) * (side + 1) + side / 2, image_set.class_names)
     axes.set_xticks([])
     axes.grid(False)
@@ -48,7 +48,7 @@ def class_examples(image_set, per_class=8):
 def tiles(tiles, permutation=None, title=None):
     """Nine tiles (9, t, t, 3) as a 3x3 grid, each with the number of its cell: 1..9, or as the permutation says."""
     figure, grid = panels(1, 1, width=4.2)
-    _tiles_on(grid[0, 0], tiles, permutation, title)
+    tiles_on(grid[0, 0], tiles, permutation, title)
     return figure
 
 
@@ -58,8 +58,8 @@ def puzzle(photo, tiles, shuffled, permutation):
     figure, grid = panels(1, 3, width=3.4)
     grid[0, 0].imshow(photo)
     grid[0, 0].set_title("photograph")
-    _tiles_on(grid[0, 1], tiles, None, "nine tiles")
-    _tiles_on(grid[0, 2], shuffled, permutation, "the puzzle")
+    tiles_on(grid[0, 1], tiles, None, "nine tiles")
+    tiles_on(grid[0, 2], shuffled, permutation, "the puzzle")
     return figure
 
 
@@ -88,7 +88,7 @@ def filters(weights, title=None, columns=12, scaling="filter", order="RGB"):
     order: "BGR" for weights trained on BGR images, as the authors' and BVLC's are.
     """
     figure, grid = panels(1, 1, width=7.5, ratio=math.ceil(len(weights) / columns) / columns)
-    _filters_on(grid[0, 0], weights, title, columns, scaling, order)
+    filters_on(grid[0, 0], weights, title, columns, scaling, order)
     return figure
 
 
@@ -98,7 +98,7 @@ def filters_beside(weights, columns=8, scaling="filter", order="RGB"):
     rows = max(math.ceil(len(values) / columns) for values in weights.values())
     figure, grid = panels(1, len(weights), width=min(5, 10.5 / len(weights)), ratio=rows / columns)
     for axes, (label, values) in zip(grid.flat, weights.items()):
-        _filters_on(axes, values, label, columns, scaling, order)
+        filters_on(axes, values, label, columns, scaling, order)
     return figure
 
 
@@ -108,14 +108,14 @@ def filter_change(before, after, columns=8, order="RGB"):
     if np.shape(before) != np.shape(after):
         raise ValueError(f"filters before are {np.shape(before)}, after {np.shape(after)}; compare the same layer")
     change = np.asarray(after) - before
-    limit = _limit(before)
-    zoom = f", enlarged {limit / _limit(change):,.3g} times" if change.any() else ""
+    limit = white_weight(before)
+    zoom = f", enlarged {limit / white_weight(change):,.3g} times" if change.any() else ""
     words = f"change{zoom}\n({np.linalg.norm(change) / np.linalg.norm(before):.2%} of the norm before)"
     figure, grid = panels(1, 3, width=3.5, ratio=math.ceil(len(before) / columns) / columns, text=True)
     for axes, values, title, top in zip(
-        grid.flat, (before, after, change), ("before", "after", words), (limit, limit, _limit(change))
+        grid.flat, (before, after, change), ("before", "after", words), (limit, limit, white_weight(change))
     ):
-        _filters_on(axes, values, title, columns, "shared", order, top)
+        filters_on(axes, values, title, columns, "shared", order, top)
     return figure
 
 
@@ -131,14 +131,15 @@ def activations(blob, columns=16, scaling="shared", title=None):
     if scaling == "channel":
         blob = _unit(blob, blob.min(axis=(1, 2), keepdims=True), blob.max(axis=(1, 2), keepdims=True))
     figure, grid = panels(1, 1, width=7.5, ratio=math.ceil(len(blob) / columns) / columns)
-    drawn = grid[0, 0].imshow(_mosaic(blob[..., None], columns, np.nan)[..., 0])
+    drawn = grid[0, 0].imshow(mosaic(blob[..., None], columns, np.nan)[..., 0])
     grid[0, 0].set_title(title or "")
     label = "activation" if scaling == "shared" else "share of its range"
     figure.colorbar(drawn, ax=grid[0, 0], label=label, shrink=0.9, aspect=30)
     return figure
 
 
-def _tiles_on(axes, tiles, permutation, title):
+def tiles_on(axes, tiles, permutation, title):
+    """Draw nine tiles with their numbers as `tiles` does, on given axes."""
     if len(tiles) != jigsaw.GRID**2:
         raise ValueError(f"a puzzle has {jigsaw.GRID**2} tiles, these are {len(tiles)}")
     side, gap = tiles.shape[1], max(2, tiles.shape[1] // 12)
@@ -171,23 +172,24 @@ def _as_pictures(images):
     return [np.uint8(255 * np.clip(_unit(image, low, high), 0, 1)) for image in images]
 
 
-def _mosaic(pictures, columns, gap):
+def mosaic(pictures, columns, gap):
     """(N, h, w, c) pictures as one, in rows of `columns`, with lines of `gap` between: drawn far faster than N axes."""
     count, height, width, channels = pictures.shape
     rows = math.ceil(count / columns)
-    mosaic = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), gap, dtype=pictures.dtype)
-    for i, picture in enumerate(pictures):
+    picture = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), gap, dtype=pictures.dtype)
+    for i, one in enumerate(pictures):
         top, left = i // columns * (height + 1), i % columns * (width + 1)
-        mosaic[top : top + height, left : left + width] = picture
-    return mosaic
+        picture[top : top + height, left : left + width] = one
+    return picture
 
 
-def _limit(weights):
+def white_weight(weights):
     """The absolute value that "shared" scaling draws as black or white."""
     return np.percentile(np.abs(weights), 99.5) or np.abs(weights).max() or 1.0
 
 
-def _filters_on(axes, weights, title, columns, scaling, order, limit=None):
+def filters_on(axes, weights, title, columns, scaling, order, limit=None):
+    """Draw filters as `filters` does, on given axes; limit: the weight drawn white where the scaling is shared."""
     weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim != 4 or weights.shape[1] not in (1, 3):
         raise ValueError(
@@ -199,7 +201,7 @@ def _filters_on(axes, weights, title, columns, scaling, order, limit=None):
     if scaling == "filter":
         pictures = _unit(weights, *(edge(axis=(1, 2, 3), keepdims=True) for edge in (weights.min, weights.max)))
     else:
-        pictures = np.clip(0.5 + 0.5 * weights / (limit or _limit(weights)), 0, 1)
+        pictures = np.clip(0.5 + 0.5 * weights / (limit or white_weight(weights)), 0, 1)
     pictures = pictures.transpose(0, 2, 3, 1)[..., :: -1 if order == "BGR" else 1]
-    axes.imshow(_mosaic(np.broadcast_to(pictures, pictures.shape[:3] + (3,)), columns, 1.0))
+    axes.imshow(mosaic(np.broadcast_to(pictures, pictures.shape[:3] + (3,)), columns, 1.0))
     axes.set_title(title or "")

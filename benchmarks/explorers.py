@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""How fast the explorers' controls answer: python benchmarks/explorers.py
+
+Moves every control of every explorer through its range, as a reader's hand would after the first picture, and prints
+the median and the slowest response of each in milliseconds: from the new value to the pictures as PNG bytes. A browser
+adds what it takes to show an image. The data are the quick profile's, the nets untrained: nothing is needed first.
+"""
+
+import statistics
+import time
+
+import numpy as np
+import pandas as pd
+from ipywidgets import Checkbox, FloatLogSlider, IntSlider
+
+from helpers import datasets, evaluation, experiments, explorers, nets, recipes, weights
+
+GOAL = 150  # milliseconds, on two cores that do nothing else
+
+
+def sweep(explorer, most=25):
+    """Move every control through its range and back, one after the other; yields (its name, its value) at each stop.
+
+    Of a long range about `most` values are visited, both ends among them.
+    """
+    for name, control in explorer.controls.items():
+        values = values_of(control, most)
+        start = control.value
+        for value in values:
+            control.value = value
+            yield name, value
+        if values:
+            control.value = start
+
+
+def values_of(control, most):
+    """Values that a control can take; none for an upload."""
+    if isinstance(control, Checkbox):
+        return [not control.value, control.value]
+    if hasattr(control, "options"):
+        values = [option[1] if isinstance(option, tuple) else option for option in control.options]
+    elif isinstance(control, FloatLogSlider):
+        values = [control.base**power for power in np.linspace(control.min, control.max, most)]
+    elif isinstance(control, IntSlider):
+        values = range(control.min, control.max + 1)
+    else:
+        values = []
+    places = sorted({round(place) for place in np.linspace(0, len(values) - 1, min(most, len(values)))})
+    return [values[place] for place in places]
+
+
+class Training:
+    """What `explorers.losses` reads of a run: forty epochs of sixteen iterations."""
+
+    def __init__(self, level):
+        epoch = np.arange(1, 41)
+        fall = level * np.exp(-epoch / 9)
+        columns = {"training_loss": fall + 0.2, "validation_loss": fall + 0.9 + 0.05 * np.sin(epoch)}
+        columns |= {"training_accuracy": 1 - fall / 4, "validation_accuracy": 0.8 - fall / 4}
+        self.history = pd.DataFrame(
+            {"epoch": epoch, "iteration": 16 * epoch, "learning_rate": 0.01 * 0.99**epoch, **columns}
+        )
+        iterations = np.arange(640)
+        self.iterations = pd.DataFrame({"iteration": iterations, "loss": 0.3 + level * np.exp(-iterations / 140)})
+        self.result = {"best_epoch": 29, "settings": {"recipe": {"patience": 5, "epsilon": 1e-4}}}
+
+
+def all_explorers():
+    """{name: a function that makes the explorer}, on the crops of the embedded photographs and untrained nets."""
+    study = experiments.study()
+    net = nets.instantiate(study.branch(fillers="he"))
+    layers = weights.of(net)
+    other = {name: [1.1 * blobs[0] + 0.01, blobs[1]] for name, blobs in layers.items()}
+    recorded = {"other": {epoch: layers["conv1_s1"][0] * (1 + epoch / 10) for epoch in range(4)}}
+    probabilities = evaluation.probabilities(net, study.test)
+    return {
+        "filters": lambda: explorers.filters(
+            {"one": layers, "other": other}, study.branch(), study.test, epochs=recorded
+        ),
+        "losses": lambda: explorers.losses({"one": Training(2.0), "other": Training(3.0)}),
+        "activations": lambda: explorers.activations(layers, study.branch(), study.test, study.class_names),
+        "mistakes": lambda: explorers.mistakes(probabilities, study.test.inputs, study.test.labels, study.class_names),
+        "learning_rates": lambda: explorers.learning_rates({"CIFAR-100": 333, "Fruits-360": 69}, recipes.REPORT),
+        "puzzles": lambda: explorers.puzzles(datasets.load_photos()),
+    }
+
+
+def responses(explorer):
+    """{control: milliseconds of each response}."""
+    times, start = {}, time.perf_counter()
+    for name, _ in sweep(explorer):
+        times.setdefault(name, []).append(1000 * (time.perf_counter() - start))
+        start = time.perf_counter()
+    return times
+
+
+if __name__ == "__main__":
+    rows = []
+    for name, make in all_explorers().items():
+        start = time.perf_counter()
+        explorer = make()
+        made = time.perf_counter() - start
+        for control, times in responses(explorer).items():
+            rows.append([name, control, len(times), statistics.median(times), max(times)])
+        print(f"{name}: made in {made:.1f} s")
+    table = pd.DataFrame(rows, columns=["explorer", "control", "moves", "median ms", "slowest ms"])
+    print(table.to_string(index=False, float_format="{:.0f}".format))
+    print(f"medians over {GOAL} ms: {(table['median ms'] > GOAL).sum()} of {len(table)}")

@@ -1,0 +1,121 @@
+"""The explorer of activations: images on their way through a branch, blob by blob."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ipywidgets import FileUpload
+
+from helpers import chart_views, inspection, nets, views, weights
+from helpers.controls import Explorer, choice, slider, tick
+
+SCALINGS = [("each channel by itself", "channel"), ("one scale for all", "shared")]
+
+
+def activations(layers, branch, examples, class_names, images=16):
+    """Images on their way through a net: every blob, one unit and what it sees, the classes and what they depend on.
+
+    layers: {layer: [weights, bias]} of the whole branch. branch: its prototxt message.
+    examples: Examples whose first `images` can be chosen, besides the reader's own, which are cut square and resized.
+    What each image does to the net is computed when this is made: about a second, several for the whole branch.
+    """
+    net = nets.instantiate(branch)
+    weights.transplant(layers, net, (*nets.CONVOLUTIONS, "fc6"))
+    names = [f"{i}: {class_names[label]}" for i, label in enumerate(examples.labels[:images])]
+    looks = [inspection.look(net, image, examples.transform) for image in examples.inputs[:images]]
+    panels = ActivationPanels(looks, inspection.receptive_fields(branch), class_names)
+    blobs = [(f"{name}: {' × '.join(map(str, blob.shape))}", name) for name, blob in looks[0].blobs.items()]
+    controls = {
+        "image": choice("image", list(zip(names, range(images)))),
+        "upload": FileUpload(accept="image/*", multiple=False, description="your own image"),
+        "blob": choice("blob", blobs),
+        "scaling": choice("scale", SCALINGS),
+        "channel": slider("channel", 0, 0, 0),
+        "strongest": tick("its strongest unit", True),
+        "row": slider("row", 0, 0, 0),
+        "column": slider("column", 0, 0, 0),
+    }
+
+    def blob():
+        return looks[controls["image"].value].blobs[controls["blob"].value]
+
+    def adjust(name):
+        if name == "upload" and controls["upload"].value:
+            try:
+                looks.append(inspection.look(net, _uploaded_image(controls["upload"].value), examples.transform))
+            except ValueError as error:
+                print(error)
+                return
+            names.append(f"{len(names)}: your own")
+            controls["image"].options = list(zip(names, range(len(names))))
+            controls["image"].value = len(names) - 1
+        for control, size in zip(("channel", "row", "column"), blob().shape):
+            controls[control].max = size - 1
+        if name in ("row", "column"):
+            controls["strongest"].value = False
+        if controls["strongest"].value:
+            channel = blob()[controls["channel"].value]
+            controls["row"].value, controls["column"].value = map(
+                int, np.unravel_index(channel.argmax(), channel.shape)
+            )
+
+    def select(x, y):
+        channel, row, column = views.unit_in_grid(x, y, blob().shape)
+        controls["strongest"].value = False
+        controls["channel"].value, controls["row"].value, controls["column"].value = channel, row, column
+
+    adjust("blob")
+    shown = [panels.seen, panels.channels, panels.unit, panels.classes, panels.words]
+    return Explorer(controls, shown, adjust, (panels.channels, select))
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationPanels:
+    """The panels of `activations`: looks (a list of inspection.Look), {blob: inspection.Field}, class names."""
+
+    looks: list
+    fields: dict
+    class_names: tuple
+
+    def seen(self, image, blob, row, column):
+        picture = self.looks[image].image
+        top, left, bottom, right = self.fields[blob].box(row, column, len(picture))
+        figure = views.seen_by_unit(picture, (top, left, bottom, right), "the image")
+        return (
+            figure,
+            f"The image; outlined rows {top} to {bottom - 1}, columns {left} to {right - 1}: what the unit sees.",
+        )
+
+    def channels(self, image, blob, channel, scaling):
+        values = self.looks[image].blobs[blob]
+        figure = views.channel_grid(values, f"{blob}: {len(values)} channels", scaling, channel)
+        return figure, f"All {len(values)} channels of {blob} for this image; channel {channel} is outlined."
+
+    def unit(self, image, blob, channel, row, column):
+        values = self.looks[image].blobs[blob][channel]
+        figure = views.channel_detail(values, (row, column), f"channel {channel} of {blob}")
+        return figure, f"Channel {channel} of {blob}; the unit at row {row}, column {column} is outlined."
+
+    def classes(self, image):
+        look = self.looks[image]
+        likeliest = self.class_names[look.probabilities.argmax()]
+        figure = chart_views.class_view(look.image, look.probabilities, self.class_names, look.occlusion)
+        return figure, f"The five likeliest classes, first {likeliest}, and where hiding a square makes it less likely."
+
+    def words(self, image, blob, channel, row, column):
+        look, field = self.looks[image], self.fields[blob]
+        value, likeliest = look.blobs[blob][channel, row, column], look.probabilities.argmax()
+        return (
+            f"The net says <b>{self.class_names[likeliest]}</b> ({look.probabilities[likeliest]:.0%}). The unit of "
+            f"{blob} at channel {channel}, row {row}, column {column} answers <b>{value:.3g}</b>. Units of {blob} see "
+            f"{field.size} × {field.size} pixels, each {field.stride} further than its neighbour."
+        )
+
+
+def _uploaded_image(value):
+    """The picture in a FileUpload's value, which ipywidgets 7 gives as {name: file} and 8 as (file,)."""
+    if isinstance(value, dict):
+        ((name, file),) = value.items()
+    else:
+        (file,) = value
+        name = file["name"]
+    return inspection.own_image(bytes(file["content"]), name)

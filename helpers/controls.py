@@ -1,0 +1,168 @@
+"""An explorer: controls above pictures that follow them, and the same pictures where no kernel runs.
+
+Plain ipywidgets, in what versions 7 and 8 have in common. What a student can click on has a keyboard's way, too.
+"""
+
+import functools
+import inspect
+import uuid
+
+import anywidget
+import traitlets
+from IPython.display import display
+from ipywidgets import HTML, Box, Checkbox, Dropdown, IntSlider, Layout, Output, SelectionSlider, VBox
+
+from helpers import drawing
+
+WITHOUT_KERNEL = "(The controls appear when this notebook runs, in JupyterLab or Colab.)"
+WORDS = {"description_width": "initial"}  # as wide as they are
+
+
+class Clicks(anywidget.AnyWidget):
+    """Reports [name, x, y] when an image in an element of class clicks-<name> is clicked; x, y are shares of its size.
+
+    It shows nothing itself, and explorers work without it: where its JavaScript cannot be loaded, only the mouse's
+    short cut is lost. One serves all explorers of a notebook; its view lies beside each, since on Colab the page of a
+    cell is that cell's own.
+    """
+
+    _esm = """
+    function render({ model }) {
+        const stop = new AbortController();
+        document.addEventListener("click", ({ target, clientX, clientY }) => {
+            const panel = target.tagName === "IMG" && target.closest("[class*='clicks-']");
+            if (!panel) return;
+            const name = /clicks-([0-9a-f]+)/.exec(panel.className)[1];
+            const box = target.getBoundingClientRect();
+            model.set("click", [name, (clientX - box.left) / box.width, (clientY - box.top) / box.height]);
+            model.save_changes();
+        }, { signal: stop.signal });
+        return () => stop.abort();
+    }
+    export default { render };
+    """
+    click = traitlets.List().tag(sync=True)
+
+
+@functools.cache
+def clicks():
+    """The notebook's one Clicks."""
+    return Clicks()
+
+
+class Explorer(VBox):
+    """Controls above pictures.
+
+    controls: {name: widget}. Each name is a parameter of those panels that depend on it.
+    panels: functions whose parameters are names of controls; each returns (Figure, alt text), or a str, words in HTML.
+        A panel is drawn again when one of its own controls changes.
+    adjust: called with the name of the changed control before anything is drawn; it may set other controls.
+    clicked: (panel function, handler): a click on that panel's picture calls handler(x, y), in the data coordinates
+        of the axes that it falls on.
+
+    An exception in a callback is shown under the controls, where an executed notebook keeps it for
+    scripts/notebook_errors.py; without a notebook it is raised as usual.
+    """
+
+    def __init__(self, controls, panels, adjust=lambda name: None, clicked=None):
+        self.controls, self.panels = controls, {panel.__name__: panel for panel in panels}
+        self.views = {name: HTML(layout=Layout(max_width="100%", margin="0 12px 8px 0")) for name in self.panels}
+        self.figures, self._drawn, self._pictures, self._busy = {}, {}, {}, False
+        self.name = uuid.uuid4().hex  # in CSS classes, which are the whole page's
+        self.trouble = Output()
+        wrap = Layout(display="flex", flex_flow="row wrap", align_items="flex-start", max_width="100%")
+        hide_twin = HTML(f"<style>.twin-{self.name} {{ display: none }}</style>", layout=Layout(display="none"))
+        super().__init__(
+            [
+                Box(list(controls.values()), layout=wrap),
+                self.trouble,
+                Box(list(self.views.values()), layout=wrap),
+                hide_twin,
+            ]
+        )
+        self.draw()
+        for name, control in controls.items():
+            control.observe(lambda change, name=name: self._react(adjust, name), "value")
+        self.clicks = self._listen(*clicked) if clicked else None
+
+    def draw(self):
+        """Draw the panels whose controls have other values than when they were drawn last."""
+        for name, panel in self.panels.items():
+            values = {control: self.controls[control].value for control in inspect.signature(panel).parameters}
+            if self._drawn.get(name) == values and name in self._pictures:
+                continue
+            result = panel(**values)
+            if isinstance(result, str):
+                self._pictures[name] = (
+                    f'<div aria-live="polite" style="line-height: 1.45; max-width: 60em">{result}</div>'
+                )
+            else:
+                self.figures[name], alt = result
+                self._pictures[name] = drawing.img(drawing.png(self.figures[name]), alt)
+            self._drawn[name], self.views[name].value = values, self._pictures[name]
+
+    def _react(self, act, *arguments):
+        """Do what a control or a click asks for and draw once, whatever other controls that sets."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            if self.trouble.outputs:
+                self.trouble.outputs = ()
+            with self.trouble:
+                act(*arguments)
+                self.draw()
+        finally:
+            self._busy = False
+
+    def _listen(self, panel, handler):
+        self.views[panel.__name__].add_class(f"clicks-{self.name}")
+
+        def picked(change):
+            name, across, down = change["new"]
+            if name == self.name:
+                figure = self.figures[panel.__name__]
+                x, y = across * figure.bbox.width, (1 - down) * figure.bbox.height
+                for axes in figure.axes:
+                    if axes.bbox.contains(x, y):
+                        self._react(handler, *axes.transData.inverted().transform((x, y)))
+
+        clicks().observe(picked, "click")
+        return clicks()
+
+    def _ipython_display_(self):
+        """Show the pictures as they are, for readers without a kernel, then the widget, which hides them."""
+        pictures = "".join(
+            f'<div style="margin: 0 12px 8px 0; max-width: 100%">{picture}</div>' for picture in self._pictures.values()
+        )
+        twin = f'<div class="twin-{self.name}" style="display: flex; flex-flow: row wrap">{pictures}</div>'
+        display({"text/html": twin, "text/plain": WITHOUT_KERNEL}, raw=True)
+        for widget in filter(None, (self, self.clicks)):
+            view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+            display({"application/vnd.jupyter.widget-view+json": view, "text/plain": WITHOUT_KERNEL}, raw=True)
+
+
+def slider(words, value, low, high):
+    """An IntSlider."""
+    return IntSlider(value, low, high, description=words, style=WORDS, layout=_layout("21em"))
+
+
+def stops(words, options, value=None):
+    """A SelectionSlider of (words, value) pairs or plain values; the first where `value` is None."""
+    value = {} if value is None else {"value": value}
+    return SelectionSlider(options=options, description=words, style=WORDS, layout=_layout("21em"), **value)
+
+
+def choice(words, options, value=None):
+    """A Dropdown of (words, value) pairs or plain values; the first where `value` is None."""
+    value = {} if value is None else {"value": value}
+    return Dropdown(options=options, description=words, style=WORDS, layout=_layout("auto"), **value)
+
+
+def tick(words, value=False):
+    """A Checkbox."""
+    return Checkbox(value, description=words, indent=False, layout=_layout("auto"))
+
+
+def _layout(width):
+    return Layout(width=width, max_width="100%", margin="2px 16px 2px 2px")

@@ -1,0 +1,168 @@
+"""The explorer of filters: every convolution, two networks beside each other, one filter enlarged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers import filters as numbers, inspection, nets, pictures, views, weights
+from helpers.controls import Explorer, choice, slider, stops, tick
+from helpers.examples import Examples
+
+CONV1 = nets.CONVOLUTIONS[0]
+ALONE = "no other"
+SCALINGS = [("each by itself", "each"), ("one scale for all", "shared")]
+COLOURS = [("as colours", "rgb"), ("red", 0), ("green", 1), ("blue", 2)]
+ORDERS = ["number", "norm", "colourfulness", "change"]
+END = ("the end", "end")  # on the slider over recorded epochs: the weights that the network ended with
+
+
+def filters(networks, branch, examples, before=None, epochs=None):
+    """The filters of every convolution, a second network beside the first, one filter enlarged and what it likes.
+
+    networks: {label: {layer: [weights, bias]}}, all of `branch`'s shapes. branch: the prototxt message.
+    examples: Examples of images, of which the first 200 are searched for patches when this is made (seconds).
+    before: label of the network to which `change` refers; the first where None.
+    epochs: {label: {epoch: conv1's weights}}, recorded during trainings: a slider runs over them.
+    """
+    panels = FilterPanels(networks, branch, examples, before or next(iter(networks)), epochs or {})
+    first = networks[panels.before][CONV1][0]
+    controls = {
+        "layer": choice("layer", list(nets.CONVOLUTIONS)),
+        "network": choice("network", list(networks)),
+        "beside": choice("beside it", [ALONE, *networks]),
+        "paired": tick("pair by best match"),
+        "order": choice("order by", ORDERS),
+        "scaling": choice("scale", SCALINGS),
+        "channel": stops("input channel", COLOURS),
+        "epoch": stops("after epoch", [END]),
+        "place": slider("filter at place", 0, 0, len(first) - 1),
+    }
+    controls["epoch"].layout.display = "" if epochs else "none"
+
+    def adjust(name):
+        layer, network = controls["layer"].value, controls["network"].value
+        if name == "layer":
+            weight = networks[network][layer][0]
+            colour = weight.shape[1] == 3
+            controls["channel"].options = COLOURS if colour else list(range(weight.shape[1]))
+            controls["order"].options = [key for key in ORDERS if colour or key != "colourfulness"]
+            controls["place"].max = len(weight) - 1
+        if name in ("layer", "network"):
+            recorded = panels.epochs.get(network, {}) if layer == CONV1 else {}
+            controls["epoch"].options = [*((str(epoch), epoch) for epoch in recorded), END]
+            controls["epoch"].value = "end"
+
+    def select(x, y):
+        weight = networks[controls["network"].value][controls["layer"].value][0]
+        controls["place"].value = views.place_in_grid(x, y, len(weight), weight.shape[2])
+
+    adjust("layer")
+    pictures_ = [panels.grid, panels.second_grid, panels.detail, panels.patches, panels.words]
+    return Explorer(controls, pictures_, adjust, (panels.grid, select))
+
+
+@dataclass(frozen=True, eq=False)
+class FilterPanels:
+    """The panels of `filters`; its arguments, and where in the examples each filter answers most strongly."""
+
+    networks: dict
+    branch: object
+    examples: Examples
+    before: str
+    epochs: dict
+
+    def __post_init__(self):
+        found = {}
+        for label, layers in self.networks.items():
+            net = nets.instantiate(self.branch)
+            weights.transplant(layers, net)
+            found[label] = inspection.strongest(net, self.examples, nets.CONVOLUTIONS)
+        object.__setattr__(self, "favourites", found)
+        object.__setattr__(self, "fields", inspection.receptive_fields(self.branch))
+
+    def weight(self, network, layer, epoch="end"):
+        recorded = self.epochs.get(network, {}) if layer == CONV1 else {}
+        return np.asarray(recorded.get(epoch, self.networks[network][layer][0]), np.float32)
+
+    def arrangement(self, network, layer, epoch, order):
+        """Which filter stands at each place of the picture, the largest of what they are ordered by first."""
+        weight = self.weight(network, layer, epoch)
+        keys = {
+            "number": lambda: -np.arange(len(weight)),
+            "norm": lambda: numbers.norms(weight),
+            "colourfulness": lambda: numbers.colourfulness(weight),
+            "change": lambda: numbers.change(self.weight(self.before, layer), weight),
+        }
+        return np.argsort(-keys[order](), kind="stable")
+
+    def partners(self, network, layer, epoch, order, beside, paired):
+        """Which filter of the second network stands at each place, and how far it correlates with the first's."""
+        arrangement = self.arrangement(network, layer, epoch, order)
+        if not paired:
+            return arrangement, None
+        matched, correlations = numbers.match(self.weight(network, layer, epoch), self.weight(beside, layer))
+        return matched[arrangement], correlations[arrangement]
+
+    def limit(self, network, layer, scaling):
+        """One scale for all filters is that of the weights that the first network ended with."""
+        return pictures.white_weight(self.weight(network, layer)) if scaling == "shared" else None
+
+    def grid(self, network, layer, epoch, order, channel, scaling, place):
+        weight = self.weight(network, layer, epoch)[self.arrangement(network, layer, epoch, order)]
+        figure = views.filter_grid(
+            _one_channel(weight, channel),
+            f"{network}: {len(weight)} filters of {layer}",
+            self.limit(network, layer, scaling),
+            place,
+        )
+        return (
+            figure,
+            f"The {len(weight)} filters of {layer} of {network}, in order of {order}; place {place} is outlined.",
+        )
+
+    def second_grid(self, network, layer, epoch, order, channel, scaling, place, beside, paired):
+        if beside == ALONE:
+            return ""
+        arrangement, correlations = self.partners(network, layer, epoch, order, beside, paired)
+        words = f", best matches, mean correlation {correlations.mean():.2f}" if paired else ""
+        figure = views.filter_grid(
+            _one_channel(self.weight(beside, layer)[arrangement], channel),
+            f"{beside}{words}",
+            self.limit(network, layer, scaling),
+            place,
+        )
+        return figure, f"The filters of {layer} of {beside}{words}; place {place} is outlined."
+
+    def detail(self, network, layer, epoch, order, channel, scaling, place):
+        index = self.arrangement(network, layer, epoch, order)[place]
+        weight = _one_channel(self.weight(network, layer, epoch)[[index]], channel)[0]
+        limit = self.limit(network, layer, scaling)
+        figure = views.filter_detail(weight, numbers.spectrum(weight), f"filter {index}", limit)
+        return figure, f"Filter {index} of {layer} of {network} enlarged, and its spectrum."
+
+    def patches(self, network, layer, epoch, order, place):
+        index = self.arrangement(network, layer, epoch, order)[place]
+        side, cut = self.examples.inputs.shape[1], []
+        for image, row, column in self.favourites[network][layer][index]:
+            top, left, bottom, right = self.fields[layer].box(row, column, side)
+            cut.append(self.examples.inputs[image, top:bottom, left:right])
+        figure = views.image_sheet(cut, f"what excites filter {index} most")
+        return figure, f"{len(cut)} patches, one of an image each, that excite filter {index} of {layer} most."
+
+    def words(self, network, layer, epoch, order, place, beside, paired):
+        weight, start = self.weight(network, layer, epoch), self.weight(self.before, layer)
+        index = self.arrangement(network, layer, epoch, order)[place]
+        told = [f"<b>Filter {index}</b> of {layer}, {network}: norm {numbers.norms(weight)[index]:.3f}"]
+        if weight.shape[1] == 3:
+            told.append(f"colourfulness {numbers.colourfulness(weight)[index]:.2f}")
+        if network != self.before:
+            told.append(f"changed by {numbers.change(start, weight)[index]:.1%} of its norm since {self.before}")
+        if beside != ALONE and paired:
+            matched, correlations = self.partners(network, layer, epoch, order, beside, paired)
+            told.append(f"most like filter {matched[place]} of {beside}, correlation {correlations[place]:.2f}")
+        return ", ".join(told) + "."
+
+
+def _one_channel(weight, channel):
+    """One input channel as grey filters, or all three as colours."""
+    return weight if channel == "rgb" else weight[:, channel : channel + 1]

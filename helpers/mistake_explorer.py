@@ -1,0 +1,109 @@
+"""The explorer of mistakes: a confusion matrix with the images behind each cell."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ipywidgets import Layout, Select
+
+from helpers import chart_views, evaluation, views
+from helpers.controls import WORDS, Explorer, choice
+
+SHOWN = 12  # images behind a cell
+
+
+def mistakes(probabilities, images, labels, class_names):
+    """A confusion matrix with the images behind each cell, accuracy by class, and the errors made with most confidence.
+
+    probabilities: (N, classes), as evaluation.probabilities gives. images: uint8 (N, H, W, 3). labels: (N,).
+    """
+    panels = MistakePanels(probabilities, images, labels, class_names, evaluation.confusion(probabilities, labels))
+    frequent = panels.frequent()
+    names = [(name.replace("_", " "), label) for label, name in enumerate(class_names)]
+    true, predicted = frequent[0][1] if frequent else (0, 0)
+    controls = {
+        "frequent": Select(
+            options=frequent,
+            value=(true, predicted) if frequent else None,
+            description="most frequent",
+            rows=5,
+            style=WORDS,
+            layout=Layout(width="30em", max_width="100%"),
+        ),
+        "true": choice("true class", names, true),
+        "predicted": choice("predicted class", names, predicted),
+        "beside": choice("beside it", ["images of the cell", "accuracy by class", "surest mistakes"]),
+    }
+
+    def adjust(name):
+        cell = controls["frequent"].value
+        if name == "frequent" and cell:
+            controls["true"].value, controls["predicted"].value = cell
+        cell = controls["true"].value, controls["predicted"].value
+        controls["frequent"].value = cell if cell in dict(map(reversed, frequent)) else None
+
+    def select(x, y):
+        last = len(class_names) - 1
+        controls["true"].value = min(max(round(y), 0), last)
+        controls["predicted"].value = min(max(round(x), 0), last)
+        adjust("true")
+
+    return Explorer(controls, [panels.matrix, panels.images_beside, panels.words], adjust, (panels.matrix, select))
+
+
+@dataclass(frozen=True, eq=False)
+class MistakePanels:
+    """The panels of `mistakes`; its arguments and the confusion matrix (classes, classes)."""
+
+    probabilities: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple
+    counts: np.ndarray
+
+    def frequent(self, most=30):
+        """The cells off the diagonal that hold most images, [(words, (true, predicted))], the fullest first."""
+        off = self.counts - np.diag(np.diag(self.counts))
+        order = np.argsort(-off, axis=None, kind="stable")[: min(most, np.count_nonzero(off))]
+        cells = [tuple(map(int, np.unravel_index(place, off.shape))) for place in order]
+        return [(f"{self._name(t)} taken for {self._name(p)}: {off[t, p]}", (t, p)) for t, p in cells]
+
+    def matrix(self, true, predicted):
+        figure = chart_views.confusion_cell(self.counts, self.class_names, (true, predicted))
+        return figure, f"Confusion matrix; outlined: {self._name(true)} taken for {self._name(predicted)}."
+
+    def images_beside(self, beside, true, predicted):
+        if beside == "accuracy by class":
+            accuracies = np.diag(self.counts) / np.maximum(self.counts.sum(axis=1), 1)
+            figure = chart_views.class_bars(accuracies, self.class_names, true)
+            return figure, f"Accuracy of each class, sorted; {self._name(true)} has {accuracies[true]:.0%}."
+        if beside == "surest mistakes":
+            chosen = evaluation.most_confident_errors(self.probabilities, self.labels, SHOWN)
+            title = "surest mistakes"
+        else:
+            said = self.probabilities.argmax(axis=1)
+            chosen = np.flatnonzero((self.labels == true) & (said == predicted))
+            chosen = chosen[np.argsort(-self.probabilities[chosen, predicted], kind="stable")]
+            title = (
+                f"{self._name(true)} taken for {self._name(predicted)}"
+                if true != predicted
+                else f"{self._name(true)}, recognised"
+            )
+        return self._sheet(chosen[:SHOWN], title), f"{title}: {len(chosen[:SHOWN])} images, the surest first."
+
+    def words(self, true, predicted):
+        row = self.counts[true]
+        return (
+            f"Of {row.sum()} images of <b>{self._name(true)}</b>, {row[true]} are recognised and {row[predicted]} are "
+            f"taken for <b>{self._name(predicted)}</b>."
+        )
+
+    def _sheet(self, chosen, title):
+        captions = [
+            f"{self._name(self.labels[i])} →\n{self._name(said)} {self.probabilities[i, said]:.0%}"
+            for i in chosen
+            for said in [self.probabilities[i].argmax()]
+        ]
+        return views.image_sheet(self.images[chosen], title, captions, columns=4, none="no image is in this cell")
+
+    def _name(self, label):
+        return self.class_names[label].replace("_", " ")
