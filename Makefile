@@ -4,6 +4,7 @@
 # make lint     ruff
 # make study    train and record the full-size study: hours on a CPU, less on a GPU; it can be stopped and goes on
 # make check-recorded   compare recorded/ with its own histories and with the plan
+# make results  write README's results table from recorded/
 # make badges   copy the repository's address from pyproject.toml into the README and the notebooks
 # Each sets up what it needs first, once.
 PYTHON := .venv/bin/python
@@ -11,7 +12,7 @@ SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 BUILT := $(patsubst notebooks/%,build/%,$(NOTEBOOKS))
 
-.PHONY: course test lab lint study check-recorded badges clean
+.PHONY: course test lab lint study check-recorded results badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -39,6 +40,10 @@ study: $(SETUP)
 
 check-recorded: $(SETUP)
 	$(PYTHON) -m helpers.study --check
+	$(PYTHON) scripts/results.py --check
+
+results: $(SETUP)
+	$(PYTHON) scripts/results.py
 
 badges: $(SETUP)
 	$(PYTHON) scripts/badges.py

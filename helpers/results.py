@@ -1,0 +1,115 @@
+"""Tables of what is recorded: one row per training, means with intervals over seeds, ours beside the report's."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from helpers import recipes, records
+
+STARTS = {"jigsaw": "jigsaw (ours)", "he": "random", "supervised": "supervised"}
+# row of the table: (what the report says, {column: names of the runs without their seeds})
+ROWS = {
+    "CIFAR-100, last layer": (
+        recipes.CIFAR100_LAST_LAYER.reported_test_accuracy,
+        {label: f"cifar100_last_layer_{start}" for start, label in STARTS.items()},
+    ),
+    "CIFAR-100, fine-tuning": (
+        recipes.CIFAR100_FINE_TUNE.reported_test_accuracy,
+        {
+            "jigsaw (ours)": "cifar100_fine_tune_jigsaw",
+            "random": "cifar100_scratch",
+            "supervised": "cifar100_fine_tune_supervised",
+        },
+    ),
+    "CIFAR-100, AlexNetC100": (recipes.ALEXNET_C100_ACCURACY_REPORTED, {"random": "cifar100_alexnet_c100"}),
+    "CIFAR-100, AlexNet on 64x64 pixels": (None, {"random": "cifar100_alexnet"}),
+    "Fruits-360, last layer": (
+        recipes.FRUITS360_LAST_LAYER.reported_test_accuracy,
+        {label: f"fruits360_released_last_layer_{start}" for start, label in list(STARTS.items())[:2]},
+    ),
+    "Fruits-360, fine-tuning": (
+        recipes.FRUITS360_FINE_TUNE.reported_test_accuracy,
+        {"jigsaw (ours)": "fruits360_released_fine_tune_jigsaw", "random": "fruits360_released_scratch"},
+    ),
+}
+TOLD = ("status", "epochs", "best_epoch", "test_accuracy", "validation_accuracy", "seconds", "reason")
+
+
+def runs():
+    """A DataFrame of everything recorded, a row per name: what was planned, status, epochs, accuracies."""
+    rows = []
+    for name in records.names():
+        result = records.load(name).result
+        told = (
+            "status",
+            "epochs",
+            "best_epoch",
+            "test_accuracy",
+            "validation_accuracy",
+            "classes",
+            "seconds",
+            "reason",
+        )
+        rows.append(result["planned"] | {key: result[key] for key in told if key in result})
+    return pd.DataFrame(rows, columns=None if rows else ["name"]).set_index("name")
+
+
+def interval(values):
+    """(mean, half width) of Student's 95 % interval of the mean of independent values; NaN for a single one."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def over_seeds(table, by):
+    """Mean test accuracy with `interval` and the number of seeds, grouped by the columns `by` of (part of) `runs()`."""
+    finished = table[table["status"].isin(records.DONE)]
+    grouped = finished.groupby(by, dropna=False)["test_accuracy"]
+    rows = {key: (*interval(values), len(values)) for key, values in grouped}
+    names = ["accuracy", "half_width", "seeds"]
+    index = pd.Index(rows, name=by) if isinstance(by, str) else pd.MultiIndex.from_tuples(rows, names=by)
+    return pd.DataFrame(list(rows.values()), index=index, columns=names)
+
+
+def measured(name):
+    """What README says of the runs called `name`, with a seed behind it or not: accuracy and interval, or why not."""
+    results = [records.load(one).result for one in records.names() if re.fullmatch(rf"{name}(_s\d+)?", one)]
+    done = [result["test_accuracy"] for result in results if result["status"] in records.DONE]
+    if done:
+        mean, half = interval(done)
+        return f"{mean:.1%}" if len(done) == 1 else f"{mean:.1%} ± {half:.1%}"
+    unfinished = [result for result in results if result["status"] != records.NOT_RUN]
+    if unfinished:
+        return f"{unfinished[0]['test_accuracy']:.1%}, unfinished after {unfinished[0]['epochs']} epochs"
+    return "not run"
+
+
+def classes(name):
+    """Number of classes that the runs called `name` told apart, by the predictions of the one with seed 0; or None."""
+    path = records.root() / f"{name}_s0" / "predictions.npz"
+    return len(np.load(path)["classes"]) if path.exists() else None
+
+
+def markdown():
+    """The README's results: a table in Markdown, with a line that says where its numbers come from."""
+    if not records.names():
+        return "Nothing is recorded yet.\n"
+    columns = list(STARTS.values())
+    lines = ["| test accuracy | reported | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
+    for title, (reported, names) in ROWS.items():
+        count = classes(next(iter(names.values())))
+        title = title if count in (None, 100) else f"{title} ({count} classes)"
+        cells = [measured(names[column]) if column in names else "" for column in columns]
+        lines.append(f"| {title} | {f'{reported:.2%}' if reported else ''} | " + " | ".join(cells) + " |")
+    made = [records.load(name).result.get("made") for name in records.names()]
+    dates, devices = (sorted({one[key] for one in made if one}) for key in ("date", "device"))
+    lines += [
+        "",
+        f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
+        "± is half of a 95 % interval of the mean over three seeds (Student's t). Columns: what the convolutions start "
+        "from. `make results` writes this table from `recorded/`, `make check-recorded` checks it.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,75 @@
+"""Tables of recorded runs: means, intervals, what was not run; README's is the one that recorded/ gives."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from scipy import stats
+
+from helpers import plan, records, results, solver
+
+
+def test_readme_s_table_is_that_of_recorded():
+    """If this fails: `make results`."""
+    readme = (ROOT / "README.md").read_text()
+    table = re.search(r"<!-- results: written by `make results` -->\n(.*?)<!-- end of results -->", readme, re.DOTALL)
+    assert table[1] == results.markdown()
+
+
+def test_what_is_recorded_is_of_the_plan_and_agrees_with_its_histories():
+    """`make check-recorded`: nothing was typed."""
+    if records.names():
+        assert records.check(list(plan.everything()))
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Three seeds of our last layer, one of them unfinished, and a supervised run that was not made."""
+    monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
+    everything = plan.everything()
+    for seed, (status, accuracy) in enumerate([("stopped early", 0.34), ("stopped early", 0.36), ("paused", 0.2)]):
+        history = pd.DataFrame({"epoch": range(1, 8), "validation_loss": 2.0, "learning_rate": 1e-3})
+        result = {
+            "status": status,
+            "epochs": 7,
+            "best_epoch": 1,
+            "best_validation_loss": 2.0,
+            "test_accuracy": accuracy,
+            "settings": {"recipe": {"epsilon": 1e-4, "patience": 5, "max_epochs": 200}},
+            "made": {"date": f"2026-01-0{seed + 1}", "device": "CPU"},
+        }
+        run = solver.Run(tmp_path, history, history, result)
+        records.write(run, everything[f"cifar100_last_layer_jigsaw_s{seed}"], "a command", seed)
+    records.write_not_run(everything["cifar100_last_layer_supervised_s0"], "no weights")
+    return tmp_path
+
+
+def test_an_interval_is_scipys():
+    values = [0.31, 0.33, 0.338]
+    mean, half = results.interval(values)
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+    assert np.isnan(results.interval([0.3])[1])
+
+
+def test_unfinished_runs_are_left_out_of_means(recorded):
+    table = results.over_seeds(results.runs(), "start")
+    assert table.loc["jigsaw", "accuracy"] == pytest.approx(0.35) and table.loc["jigsaw", "seeds"] == 2
+    assert list(table.index) == ["jigsaw"]
+
+
+def test_each_cell_says_what_there_is(recorded):
+    assert results.measured("cifar100_last_layer_jigsaw") == "35.0% ± 12.7%"  # 12.706 is t of one degree of freedom
+    assert results.measured("cifar100_last_layer_supervised") == results.measured("cifar100_scratch") == "not run"
+    (recorded / "cifar100_last_layer_jigsaw_s0").rename(recorded / "gone.0")
+    assert results.measured("cifar100_last_layer_jigsaw") == "36.0%"
+    (recorded / "cifar100_last_layer_jigsaw_s1").rename(recorded / "gone.1")
+    assert results.measured("cifar100_last_layer_jigsaw") == "20.0%, unfinished after 7 epochs"
+
+
+def test_the_table_has_the_reports_numbers_beside_ours(recorded):
+    text = results.markdown()
+    assert "| CIFAR-100, last layer | 37.66% | 35.0% ± 12.7% | not run | not run |" in text
+    assert "on 2026-01-01 to 2026-01-03 (CPU)" in text
