@@ -2,14 +2,9 @@
 
 import contextlib
 import dataclasses
-import datetime
 import json
-import os
 import pathlib
-import platform
-import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,26 +17,11 @@ import pandas as pd
 from caffe.proto import caffe_pb2
 from tqdm import tqdm
 
-from helpers import device, weights
-from helpers.course import ROOT
+from helpers import activity, device, runs, weights
 from helpers.early_stopping import EarlyStopping
-from helpers.examples import Examples, check, feed, forward
+from helpers.examples import check, feed, forward
 from helpers.nets import CONVOLUTIONS
-
-EPOCH_COLUMNS = [
-    "epoch",
-    "iteration",
-    "training_loss",
-    "training_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "learning_rate",
-    "seconds",
-    "waiting",  # seconds of these that the solver waited for its batches
-]
-ITERATION_COLUMNS = ["iteration", "epoch", "loss", "learning_rate"]
-ACTIVITY_EXAMPLES = 256  # validation examples on which the share of active units is counted
-COLLAPSED = 0.05  # a ReLU layer with a smaller share of active units gets a warning
+from helpers.runs import EPOCH_COLUMNS, Tables, provenance
 
 
 def iterations_per_epoch(examples, recipe):
@@ -169,17 +149,19 @@ def fit(
     start = time.perf_counter()
     folder = pathlib.Path(folder)
     settings = _settings(net, recipe, training, validation, test, initial, layers, seed)
-    if _settings_of(folder) not in (None, settings):
-        _set_aside(folder)
+    if runs.settings_of(folder) not in (None, settings):
+        runs.set_aside(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "result.json").exists() and load(folder).result["status"] in ("stopped early", "all epochs"):
         return load(folder)
 
     mode = device.use()
-    _write(folder / "train.prototxt", str(net))
+    runs.write(folder / "train.prototxt", str(net))
     per_epoch = iterations_per_epoch(training, recipe)
-    _write(folder / "solver.prototxt", str(solver_parameter(recipe, folder / "train.prototxt", per_epoch, seed, mode)))
-    _write(folder / "settings.json", json.dumps(settings, indent=2))
+    runs.write(
+        folder / "solver.prototxt", str(solver_parameter(recipe, folder / "train.prototxt", per_epoch, seed, mode))
+    )
+    runs.write(folder / "settings.json", json.dumps(settings, indent=2))
     solver = caffe.get_solver(str(folder / "solver.prototxt"))
     test_net = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
     test_net.share_with(solver.net)
@@ -187,7 +169,7 @@ def fit(
         check(solver.net, examples)
     if initial:
         weights.transplant(initial, solver.net, layers)
-    tables = _resume(solver, folder)
+    tables = runs.resume(solver, folder)
 
     stopping = EarlyStopping(recipe.patience, recipe.epsilon)
     stop = any([stopping.update(row["epoch"], row["validation_loss"]) for row in tables.history])
@@ -210,16 +192,16 @@ def fit(
                 row, steps = _epoch(
                     solver, test_net, recipe, training, validation, epoch, per_epoch, seed, bar, scoring_batch
                 )
-                active = {"epoch": epoch} | activity(test_net, validation, scoring_batch or recipe.batch_size)
-                known = collapses(tables.activity, recipe)
+                active = {"epoch": epoch} | activity.shares(test_net, validation, scoring_batch or recipe.batch_size)
+                known = activity.collapses(tables.activity, recipe)
                 tables = Tables([*tables.history, row], tables.iterations + steps, [*tables.activity, active])
-                for warning in collapses(tables.activity, recipe):
+                for warning in activity.collapses(tables.activity, recipe):
                     if warning not in known:
                         print(f"\nWarning: {warning}")
                 stop = stopping.update(epoch, row["validation_loss"])
                 if stopping.best_epoch == epoch:
-                    _save(solver.net, folder / "best.caffemodel")
-                _snapshot(solver, folder, tables)
+                    runs.save(solver.net, folder / "best.caffemodel")
+                runs.snapshot(solver, folder, tables)
                 if on_epoch:
                     on_epoch(row, active)
                 if stop:
@@ -256,14 +238,17 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, per_epoch, see
     """One pass over the training examples and one over the validation examples: (history row, iteration rows)."""
     start = time.perf_counter()
     caffe.set_random_seed(zlib.crc32(f"{seed} {epoch}".encode()) >> 1)  # dropout, too, begins anew: resume is exact
-    steps, losses, correct, waiting = [], 0.0, 0.0, 0.0
+    steps, size, losses, correct, waiting = [], 0, 0.0, 0.0, 0.0
     batches = training.epoch(recipe.batch_size, seed, epoch)
     for iteration in range((epoch - 1) * per_epoch, epoch * per_epoch):
         asked = time.perf_counter()
         data, labels = next(batches)
         waiting += time.perf_counter() - asked
         feed(solver.net, data, labels)
+        if steps:  # read now: on a GPU this waits for the step before, which went on while the batch was put in place
+            correct += float(solver.net.blobs["accuracy"].data) * size
         solver.step(1)
+        size = len(labels)
         loss = float(solver.net.blobs["loss"].data)
         _check_finite("training", loss, iteration, recipe)
         steps.append(
@@ -274,9 +259,9 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, per_epoch, see
                 "learning_rate": float(learning_rates(recipe, iteration, per_epoch)),
             }
         )
-        losses += loss * len(labels)
-        correct += float(solver.net.blobs["accuracy"].data) * len(labels)
+        losses += loss * size
         bar.update()
+    correct += float(solver.net.blobs["accuracy"].data) * size
     batches.close()
     validation_loss, validation_accuracy = score(test_net, validation, scoring_batch or recipe.batch_size)
     _check_finite("validation", validation_loss, epoch * per_epoch, recipe)
@@ -316,34 +301,6 @@ def score(net, examples, batch_size=128):
     return tuple(float(value) for value in total / len(examples))
 
 
-def activity(net, examples, batch_size=128):
-    """{ReLU layer: share of its units, in [0, 1], that are not zero}, over the first ACTIVITY_EXAMPLES examples."""
-    relus = {name: net.top_names[name][0] for name, layer in zip(net._layer_names, net.layers) if layer.type == "ReLU"}
-    if not relus:
-        return {}
-    few = Examples(examples.inputs[:ACTIVITY_EXAMPLES], examples.labels[:ACTIVITY_EXAMPLES], examples.transform)
-    active, units = dict.fromkeys(relus, 0), dict.fromkeys(relus, 0)
-    for _ in forward(net, few, [], batch_size):
-        for name, blob in relus.items():
-            active[name] += np.count_nonzero(net.blobs[blob].data)
-            units[name] += net.blobs[blob].count
-    return {name: active[name] / units[name] for name in relus}
-
-
-def collapses(rows, recipe):
-    """A sentence per ReLU layer that fell under COLLAPSED in some epoch, and what to do. rows: see `activity`."""
-    sentences = []
-    for name in rows[0] if rows else ():
-        fallen = [row for row in rows if name != "epoch" and row[name] < COLLAPSED]
-        if fallen:
-            sentences.append(
-                f"{name} has collapsed: in epoch {fallen[0]['epoch']} only {fallen[0][name]:.1%} of its units were "
-                f"active. Units that are never active learn nothing: lower base_lr ({recipe.base_lr}), start from "
-                "He fillers, or put BatchNorm after the convolutions"
-            )
-    return sentences
-
-
 def _settings(net, recipe, training, validation, test, initial, layers, seed):
     """What decides the course of a training; two runs with equal settings are the same run."""
     chosen = {name: initial[name] for name in layers if name in initial} if initial else None
@@ -359,80 +316,6 @@ def _settings(net, recipe, training, validation, test, initial, layers, seed):
     }
 
 
-def _settings_of(folder):
-    path = folder / "settings.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def _set_aside(folder):
-    """Rename a run folder of other settings to <name>.1, <name>.2, ... so that nothing saved is lost."""
-    number = 1
-    while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    folder.rename(aside)
-    print(f"The settings changed: the earlier training is kept in {aside.name}, a new one starts.")
-
-
-def _write(path, text):
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
-def _save(net, path):
-    part = path.with_name(path.name + ".part")
-    net.save(str(part))
-    os.replace(part, path)
-
-
-@dataclass(frozen=True)
-class Tables:
-    """A training's records as lists of rows (dicts): one per epoch, per iteration, and per epoch of activity."""
-
-    history: list
-    iterations: list
-    activity: list
-
-    def write(self, folder):
-        """history.csv, iterations.csv, and activity.csv where a net has ReLU layers."""
-        _write(folder / "history.csv", pd.DataFrame(self.history, columns=EPOCH_COLUMNS).to_csv(index=False))
-        _write(folder / "iterations.csv", pd.DataFrame(self.iterations, columns=ITERATION_COLUMNS).to_csv(index=False))
-        if self.activity and len(self.activity[0]) > 1:
-            _write(folder / "activity.csv", pd.DataFrame(self.activity).to_csv(index=False))
-
-
-def _snapshot(solver, folder, tables):
-    """Write snapshot_<epoch>/ whole, under another name first, then delete the one before it."""
-    tables.write(folder)
-    part = folder / "snapshot.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    solver.snapshot()
-    for suffix in ("caffemodel", "solverstate"):
-        os.replace(folder / f"part_iter_{solver.iter}.{suffix}", part / f"last.{suffix}")
-    _write(part / "tables.json", json.dumps(dataclasses.asdict(tables)))  # unlike CSV, exact to the last bit
-    older = list(folder.glob("snapshot_*"))
-    part.rename(folder / f"snapshot_{len(tables.history):04d}")
-    for path in older:
-        shutil.rmtree(path)
-
-
-def _resume(solver, folder):
-    """Bring `solver` to the newest snapshot, if there is one; return its Tables, empty ones if there is none."""
-    snapshots = sorted(folder.glob("snapshot_*"))
-    if not snapshots:
-        return Tables([], [], [])
-    # Restore would load the weights from the path noted in the solverstate, where they no longer are.
-    state = caffe_pb2.SolverState()
-    state.ParseFromString((snapshots[-1] / "last.solverstate").read_bytes())
-    state.ClearField("learned_net")
-    (folder / "resume.solverstate").write_bytes(state.SerializeToString())
-    solver.restore(str(folder / "resume.solverstate"))
-    solver.net.copy_from(str(snapshots[-1] / "last.caffemodel"))
-    (folder / "resume.solverstate").unlink()
-    return Tables(**json.loads((snapshots[-1] / "tables.json").read_text()))
-
-
 def _finish(folder, tables, status, stopping, settings, recipe, test):
     """Write the tables and result.json, with the test accuracy of the best epoch, and return the Run."""
     tables.write(folder)
@@ -442,25 +325,11 @@ def _finish(folder, tables, status, stopping, settings, recipe, test):
         "best_epoch": stopping.best_epoch,
         "best_validation_loss": stopping.best,
         "seconds": sum(row["seconds"] for row in tables.history),
-        "warnings": collapses(tables.activity, recipe),
+        "warnings": activity.collapses(tables.activity, recipe),
     }
     if test:
         best = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
         best.copy_from(str(folder / "best.caffemodel"))
         result["test_loss"], result["test_accuracy"] = score(best, test)
-    _write(folder / "result.json", json.dumps(result | {"settings": settings, "made": provenance()}, indent=2))
+    runs.write(folder / "result.json", json.dumps(result | {"settings": settings, "made": provenance()}, indent=2))
     return load(folder)
-
-
-def provenance():
-    """Commit ($JIGSAW_COMMIT outside a git checkout), date, machine and versions, to be kept beside a result."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    return {
-        "commit": commit.stdout.strip() or os.environ.get("JIGSAW_COMMIT", "not a git checkout"),
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "device": device.describe(),
-        "python": platform.python_version(),
-        "caffe": caffe.__version__,
-        "numpy": np.__version__,
-    }
