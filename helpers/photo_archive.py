@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from helpers import archives
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CHUNK = 64  # photographs that one process decodes at a time
 
@@ -57,11 +59,8 @@ def read(path, workers=0):
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no photograph archive {path}; give a zip of {', '.join(SUFFIXES)} files")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            files = sorted((i.filename, i.CRC) for i in archive.infolist() if i.filename.lower().endswith(SUFFIXES))
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is no zip archive, or a truncated one ({error}); make or fetch it again") from error
+    with archives.naming(path), zipfile.ZipFile(path) as archive:
+        files = sorted((i.filename, i.CRC) for i in archive.infolist() if i.filename.lower().endswith(SUFFIXES))
     if not files:
         raise ValueError(f"{path} holds no photographs; give a zip of {', '.join(SUFFIXES)} files")
     names, checksums = zip(*files)
@@ -88,6 +87,6 @@ def _decode(path, names):
         for name in names:
             try:
                 photos.append(np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")))
-            except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            except (*archives.BROKEN, OSError, ValueError, SyntaxError) as error:  # the last from Pillow, for some PNGs
                 photos.append(str(error))
     return photos

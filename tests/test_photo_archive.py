@@ -60,7 +60,7 @@ def test_a_damaged_byte_is_found(tmp_path):
         photo_archive.read(path)
 
 
-@pytest.mark.parametrize("content, way_out", [(None, "give a zip"), (b"<html>", "no zip archive")])
+@pytest.mark.parametrize("content, way_out", [(None, "give a zip"), (b"<html>", "broken or no archive")])
 def test_what_is_no_archive(tmp_path, content, way_out):
     if content:
         (tmp_path / "p.zip").write_bytes(content)
