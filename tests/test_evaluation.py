@@ -60,3 +60,11 @@ def test_beside_report():
         "test accuracy, reported": 0.3766,
         "test accuracy, measured": 0.4,
     }
+
+
+def test_nearest_finds_the_image_and_its_distance_in_grey_levels():
+    rng = np.random.default_rng(0)
+    training = rng.integers(0, 200, (30, 5, 5, 3), dtype=np.uint8)
+    distance, index = evaluation.nearest(training, training[[4, 17]] + np.uint8(7))
+    assert index.tolist() == [4, 17]
+    np.testing.assert_allclose(distance, 7, rtol=1e-5)

@@ -16,6 +16,8 @@ from helpers import nets, weights
         (nets.cfn(100), 42_856_932),
         (nets.cfn(1000, tile=75, fc6=512), 27_407_208),
         (nets.alexnet(), 60_965_224),
+        (nets.alexnet(100, size=64, stride=2), 28_966_372),
+        (nets.alexnet_c100(), 181_828),
         (nets.head(100), 230_500),
     ],
     ids=lambda value: getattr(value, "name", None),
@@ -118,3 +120,45 @@ def test_folded_batch_norm_gives_the_same_outputs(fc):
         outputs.append(net.blobs["fc8"].data.copy())
     assert outputs[0].std() > 1e-3
     np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("trains, frozen", [("all", 0), ("conv2", 1), ("conv4", 3), ("fc6", 5)])
+def test_layers_before_the_first_that_learns_keep_their_weights(tmp_path, trains, frozen):
+    """One real solver step at a width that is quick: the first `frozen` convolutions do not move, the others do."""
+    (tmp_path / "net.prototxt").write_text(str(nets.branch(2, trains, batch_size=4, fillers="he", width=0.25)))
+    (tmp_path / "solver.prototxt").write_text(f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed"')
+    solver = caffe.SGDSolver(str(tmp_path / "solver.prototxt"))
+    solver.net.blobs["data"].data[...] = np.random.default_rng(0).standard_normal((4, 3, 64, 64))
+    solver.net.blobs["label"].data[...] = [0, 1, 0, 1]
+    before = weights.of(solver.net)
+    solver.step(1)
+    moved = [bool((solver.net.params[name][0].data != before[name][0]).any()) for name in nets.CONVOLUTIONS]
+    assert moved == [False] * frozen + [True] * (5 - frozen)
+
+
+def test_alexnet_on_small_images_has_the_branchs_shapes():
+    """Same convolutions, stride 2 in conv1: whatever the branch is given, it sees the same number of pixels."""
+    branch, alexnet = nets.blob_shapes(nets.branch(2, batch_size=1)), nets.blob_shapes(nets.alexnet(2, 1, 64, 2))
+    for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "pool5"):
+        assert branch[f"{layer}_s1"] == alexnet[layer]
+
+
+def test_alexnet_c100_is_caffes_cifar10_full_net():
+    """Three 5x5 convolutions; conv1 pools before its ReLU, the other two after (nofe_AlexNet-C100)."""
+    net = nets.alexnet_c100(batch_size=2)
+    shapes = nets.blob_shapes(net)
+    assert [shapes[name] for name in ("conv1", "pool1", "pool2", "pool3", "ip1")] == [
+        (2, 32, 32, 32), (2, 32, 16, 16), (2, 32, 8, 8), (2, 64, 4, 4), (2, 100)
+    ]  # fmt: skip
+    letters = {"Convolution": "C", "Pooling": "P", "ReLU": "R", "LRN": "N"}
+    assert "".join(letters.get(layer.type, "") for layer in net.layer) == "CPRN" + "CRPN" + "CRP"
+    assert [layer.pooling_param.pool for layer in net.layer if layer.type == "Pooling"] == [0, 1, 1]  # max, mean, mean
+
+
+def test_a_prototxt_is_read_or_its_line_is_named(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(str(nets.branch(4)))
+    assert nets.read(path) == nets.branch(4)
+    path.write_text(str(nets.branch(4)).replace("num_output: 96", "num_outputs: 96"))
+    with pytest.raises(ValueError, match="net.prototxt is not the prototxt of a net: .*num_outputs"):
+        nets.read(path)

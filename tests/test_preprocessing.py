@@ -189,3 +189,15 @@ def test_resize_short_side_keeps_the_proportions():
     assert preprocessing.resize_short_side(photo, 200).shape == (200, 301, 3)
     assert preprocessing.resize_short_side(photo.transpose(1, 0, 2), 200).shape == (301, 200, 3)
     np.testing.assert_array_equal(preprocessing.resize_short_side(photo, 300), photo)
+
+
+def test_resized_images_are_kept_and_other_images_are_not_mistaken_for_them(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    first = preprocessing.cached_resize(tmp_path, images)
+    np.testing.assert_array_equal(first, preprocessing.resize(images))
+    with monkeypatch.context() as patched:
+        patched.setattr(preprocessing, "resize", None)  # would fail if called
+        np.testing.assert_array_equal(preprocessing.cached_resize(tmp_path, images), first)
+    np.testing.assert_array_equal(preprocessing.cached_resize(tmp_path, images[::-1]), first[::-1])
+    assert preprocessing.cached_resize(tmp_path, images, 16).shape == (5, 16, 16, 3)
+    assert len(list(tmp_path.iterdir())) == 3
