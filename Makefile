@@ -1,5 +1,6 @@
 # make course   execute every notebook (profile quick, no network); executed copies and HTML go to build/
 # make test     every test
+# make fuzz     10,000 damaged files for each reader of files from elsewhere
 # make lab      open the notebooks in JupyterLab
 # make lint     ruff
 # make study    train and record the full-size study: hours on a CPU, less on a GPU; it can be stopped and goes on
@@ -12,7 +13,7 @@ SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 BUILT := $(patsubst notebooks/%,build/%,$(NOTEBOOKS))
 
-.PHONY: course test lab lint study check-recorded results badges clean
+.PHONY: course test fuzz lab lint study check-recorded results badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -27,6 +28,9 @@ course: $(SETUP)
 
 test: $(SETUP)
 	$(PYTHON) -m pytest $(ARGS)
+
+fuzz: $(SETUP)
+	JIGSAW_FUZZ=10000 $(PYTHON) -m pytest tests/test_fuzz.py $(ARGS)
 
 lab: $(SETUP)
 	$(PYTHON) -m jupyterlab notebooks

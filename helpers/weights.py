@@ -27,12 +27,17 @@ def read(path):
     net = caffe_pb2.NetParameter()
     try:
         net.ParseFromString(content)
-        named = [(layer.name, layer.blobs) for layer in (*net.layer, *net.layers) if layer.blobs]
-    except (DecodeError, UnicodeDecodeError) as error:  # protobuf decodes a name when it is asked for
+        if not all(isinstance(layer.name, str) for layer in (*net.layer, *net.layers)):
+            raise DecodeError("a layer's name is no text")  # protobuf then hands out bytes
+    except DecodeError as error:
         raise ValueError(
             f"{path} is truncated or not a caffemodel ({len(content)} bytes). Delete it and fetch it again."
         ) from error
-    layers = {name: [_array(blob, name, path) for blob in blobs] for name, blobs in named}
+    layers = {
+        layer.name: [_array(blob, layer.name, path) for blob in layer.blobs]
+        for layer in (*net.layer, *net.layers)
+        if layer.blobs
+    }
     if not layers:
         raise ValueError(f"{path} holds no layer with weights; give a .caffemodel (not a .prototxt or .solverstate)")
     return layers
@@ -42,7 +47,7 @@ def _array(blob, layer, path):
     """One BlobProto as an array; old files give its shape as num, channels, height, width."""
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
     data = np.array(blob.data, np.float32)
-    if min(shape, default=1) < 0 or data.size != math.prod(shape):
+    if min(shape, default=1) < 1 or data.size != math.prod(shape):
         raise ValueError(
             f"{path}: layer {layer} declares shape {shape} and holds {data.size} numbers. Fetch the file again."
         )

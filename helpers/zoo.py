@@ -15,8 +15,8 @@ import pandas as pd
 from helpers import course, downloads, nets, weights
 
 PRETRAINED = pathlib.Path(__file__).resolve().parent / "pretrained"
-# Mean of ImageNet's training images, B, G, R (BVLC/caffe, examples/00-classification.ipynb); the full-size net trained
-# by the CFN's authors rounds it to 104, 117, 123 (train_val_cfn_rec.prototxt).
+# B, G, R means over the mean image that BVLC's trainings subtract (BVLC/caffe, examples/00-classification.ipynb prints
+# them); the recognition net of the CFN's authors subtracts 104, 117, 123 (train_val_cfn_rec.prototxt).
 IMAGENET_MEAN = (104.0069879317889, 116.66876761696767, 122.6789143406786)
 
 

@@ -121,6 +121,7 @@ def test_caffemodels(tmp_path, old):
     def read(path):
         layers = weights.read(path)
         assert all(array.dtype == np.float32 for blobs in layers.values() for array in blobs)
+        weights.fingerprint(layers)
         return layers
 
     fuzz(read, content, path)

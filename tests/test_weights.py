@@ -61,6 +61,26 @@ def test_a_file_that_is_no_caffemodel(net, tmp_path):
         weights.read(tmp_path / "missing.caffemodel")
 
 
+@pytest.mark.parametrize("shape, count", [((-2, -3), 6), ((4, 5), 6), ((0, 2**62), 0), ((2**32, 2**32), 0)])
+def test_a_blob_that_is_not_its_shape_is_named(tmp_path, shape, count):
+    """Products that come out right by a sign or an overflow included."""
+    model = caffe_pb2.NetParameter()
+    blob = model.layer.add(name="fc").blobs.add()
+    blob.shape.dim.extend(shape)
+    blob.data.extend(range(count))
+    (tmp_path / "odd.caffemodel").write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match=r"odd.caffemodel: layer fc declares shape .* and holds \d numbers"):
+        weights.read(tmp_path / "odd.caffemodel")
+
+
+def test_a_name_that_is_no_text_is_a_broken_file(tmp_path):
+    model = caffe_pb2.NetParameter()
+    model.layer.add(name="fc").blobs.add(num=1, channels=1, height=1, width=1).data.append(1)
+    (tmp_path / "odd.caffemodel").write_bytes(model.SerializeToString().replace(b"fc", b"\xff\xfe"))
+    with pytest.raises(ValueError, match="odd.caffemodel is truncated or not a caffemodel"):
+        weights.read(tmp_path / "odd.caffemodel")
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_give_layers_or_value_error(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("bytes") / "model.caffemodel"
