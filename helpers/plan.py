@@ -6,12 +6,13 @@ Each is a function of data, initial weights, recipe and seed. What is compared d
 import contextlib
 import functools
 import os
+import time
 from dataclasses import dataclass, replace
 
 import caffe
 import numpy as np
 
-from helpers import course, datasets, device, evaluation, experiments, features, nets, recipes, solver, weights
+from helpers import course, datasets, device, evaluation, experiments, features, nets, recipes, records, solver, weights
 from helpers.examples import Examples
 
 SEEDS = (0, 1, 2)  # of fc6's initial weights, the batches' order, and the random trunks
@@ -22,6 +23,10 @@ FEATURES = {"pool5": (256, 3, 3), "conv4": (384, 3, 3), "conv3": (384, 3, 3)}  #
 
 class NotAtHand(Exception):
     """Data or weights that a planned training needs are not on this machine."""
+
+
+class OutOfTime(Exception):
+    """The run that a planned training starts from could not be finished in the time given."""
 
 
 @dataclass(frozen=True)
@@ -231,17 +236,17 @@ def folder(planned, dry=False):
 def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
     """The solver.Run of a Planned: trained, resumed, or loaded where it is finished.
 
-    path: the jigsaw trunk's caffemodel. seconds: as in solver.fit. Raises NotAtHand.
+    path: the jigsaw trunk's caffemodel. seconds: for this call; the run is paused where they are too few, see
+    solver.fit. Raises NotAtHand, and OutOfTime where they are too few for the head it starts from.
     """
+    deadline = time.monotonic() + (seconds or float("inf"))
     study = data(planned.data, 32 if planned.net == "alexnet_c100" else recipes.IMAGE_SIZE, planned.scale, dry)
-    fit = functools.partial(
-        solver.fit,
-        folder=folder(planned, dry),
-        seed=planned.seed,
-        seconds=seconds,
-        progress=False,
-        on_epoch=on_epoch,
-    )
+
+    def fit(*arguments, **options):
+        left = max(deadline - time.monotonic(), 1.0) if seconds else None
+        options |= dict(seed=planned.seed, seconds=left, progress=False, on_epoch=on_epoch)
+        return solver.fit(*arguments, folder=folder(planned, dry), **options)
+
     if planned.net == "fc6":
         parts = pooled(study, trunk(planned.start, planned.seed, path), planned.feature)
         training = few_labels(parts[0], planned.per_class, planned.seed) if planned.per_class else parts[0]
@@ -253,6 +258,8 @@ def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
         start, layers = trunk(planned.start, planned.seed, path), nets.CONVOLUTIONS
         if planned.head:
             head = train(everything()[planned.head], path, seconds, dry)
+            if head.result["status"] not in records.DONE:
+                raise OutOfTime(f"{planned.head} is not finished")
             start, layers = start | head.weights(), (*layers, "fc6")
         net = study.branch(planned.trains)
         return fit(net, study.fine_tune, *parts, test=study.test, initial=start, layers=layers)

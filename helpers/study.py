@@ -112,6 +112,8 @@ def run_one(planned, trunk, seconds, dry=False):
         if not dry and not finished(planned, trunk):
             records.write_not_run(planned, str(reason))
         return f"{planned.name}: not run, {reason}"
+    except plan.OutOfTime as reason:
+        return f"{planned.name}: no time left, {reason}; the same command goes on from there"
     done = run.result["status"] in records.DONE
     records.write(
         run,
