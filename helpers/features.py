@@ -15,7 +15,7 @@ def extract(net, examples, blob="pool5_s1", batch_size=128):
 
 
 def upstream(net, blob):
-    """Names of the layers with weights that `blob` is computed from; fc6, drawn anew for each net, is none of pool5's."""
+    """Names of the layers with weights that `blob` is computed from: of pool5 the convolutions, not the new fc6."""
     needed, found = {blob}, []
     for layer in reversed(net._layer_names):
         if needed.intersection(net.top_names[layer]):
