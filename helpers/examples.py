@@ -42,9 +42,11 @@ class Examples:
         for start in range(0, len(order), size):
             yield self.batch(order[start : start + size])
 
-    def epoch(self, size, seed, epoch):
-        """Yield all examples once, in batches, in the order that (seed, epoch) decides."""
-        return self.batches(size, np.random.default_rng([seed, epoch]).permutation(len(self)))
+    def epoch(self, size, seed, epoch, rank=0, ranks=1):
+        """Yield all examples once, in batches, in the order that (seed, epoch) decides; of each batch `rank`'s part."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self))
+        for start in range(0, len(order), size):
+            yield self.batch(part(order[start : start + size], rank, ranks)[0])
 
     def label_range(self):
         """Lowest and highest label."""
@@ -56,6 +58,15 @@ class Examples:
         for array in (self.labels.astype(np.int64), *self.batch(np.arange(min(8, len(self))))):
             crc = zlib.crc32(np.ascontiguousarray(array), crc)
         return crc
+
+
+def part(indices, rank, ranks):
+    """(the share of a batch's indices that process `rank` of `ranks` takes, its weight in the batch's mean).
+
+    A batch smaller than `ranks` leaves some without an example: they take the first one, with weight 0.
+    """
+    share = np.array_split(indices, ranks)[rank]
+    return (share, len(share) / len(indices)) if len(share) else (indices[:1], 0.0)
 
 
 def score_blob(net):
@@ -87,10 +98,15 @@ def feed(net, data, labels):
     net.blobs["label"].data[...] = labels
 
 
-def forward(net, examples, blobs, batch_size=128):
-    """Yield {name: array copy} of the named blobs after a forward pass over each batch, with "size", its length."""
+def forward(net, examples, blobs, batch_size=128, rank=0, ranks=1):
+    """Yield {name: array copy} of the named blobs after a forward pass over each batch, in order.
+
+    With them come "size", the batch's length, and "rows", the slice of the examples it holds.
+    rank, ranks: process `rank` of `ranks` takes every ranks-th batch.
+    """
     check(net, examples)
-    for data, labels in examples.batches(batch_size):
-        feed(net, data, labels)
+    for start in range(rank * batch_size, len(examples), ranks * batch_size):
+        rows = slice(start, min(start + batch_size, len(examples)))
+        feed(net, *examples.batch(np.arange(rows.start, rows.stop)))
         net.forward()
-        yield {"size": len(labels)} | {name: net.blobs[name].data.copy() for name in blobs}
+        yield {"size": rows.stop - rows.start, "rows": rows} | {name: net.blobs[name].data.copy() for name in blobs}

@@ -1,18 +1,17 @@
-"""What a training leaves in its folder: tables, the snapshot that a later call goes on from, where it was made."""
+"""What a training leaves in its folder: settings, tables, where it was made; and who may write there."""
 
-import dataclasses
+import contextlib
 import datetime
+import fcntl
 import json
 import os
 import platform
-import shutil
 import subprocess
 from dataclasses import dataclass
 
 import caffe
 import numpy as np
 import pandas as pd
-from caffe.proto import caffe_pb2
 
 from helpers import device
 from helpers.course import ROOT
@@ -29,12 +28,19 @@ EPOCH_COLUMNS = [
     "waiting",  # seconds of these that the solver waited for its batches
 ]
 ITERATION_COLUMNS = ["iteration", "epoch", "loss", "learning_rate"]
+FINISHED = ("stopped early", "all epochs")  # how a training has ended that another call does not go on with
 
 
 def settings_of(folder):
     """The settings that the training in `folder` was started with, None where there is none."""
     path = folder / "settings.json"
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def finished(folder, settings):
+    """Whether `folder` holds a training of these settings that has come to its end."""
+    result = folder / "result.json"
+    return settings_of(folder) == settings and result.exists() and json.loads(result.read_text())["status"] in FINISHED
 
 
 def set_aside(folder):
@@ -46,18 +52,49 @@ def set_aside(folder):
     print(f"The settings changed: the earlier training is kept in {aside.name}, a new one starts.")
 
 
-def write(path, text):
-    """Write a text file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    os.replace(part, path)
+@contextlib.contextmanager
+def locked(folder):
+    """Make `folder`; inside, no other process trains in it. The lock goes with this process, however that ends.
+
+    Raises RuntimeError where another process does, and OSError (PermissionError, ...) where it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{error.strerror}; choose another folder (JIGSAW_RUNS names the one of all runs)", str(folder)
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"another process is training in {folder} right now, another notebook perhaps; stop that one "
+                "(Kernel, Shut down) or give this one another folder"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def save(net, path):
-    """Write a net's caffemodel whole or not at all."""
+def write(path, content):
+    """Write a text or bytes under a temporary name first: a reader finds the old content or the new, never a part.
+
+    Raises OSError (PermissionError, ...) that names the file and says what to do; the old content is still there then.
+    """
     part = path.with_name(path.name + ".part")
-    net.save(str(part))
-    os.replace(part, path)
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OSError(
+            error.errno,
+            f"{error.strerror}; what was saved before is there. Make room or choose another folder, and run again",
+            str(path),
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -74,38 +111,6 @@ class Tables:
         write(folder / "iterations.csv", pd.DataFrame(self.iterations, columns=ITERATION_COLUMNS).to_csv(index=False))
         if self.activity and len(self.activity[0]) > 1:
             write(folder / "activity.csv", pd.DataFrame(self.activity).to_csv(index=False))
-
-
-def snapshot(solver, folder, tables):
-    """Write snapshot_<epoch>/ whole, under another name first, then delete the one before it."""
-    tables.write(folder)
-    part = folder / "snapshot.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    solver.snapshot()
-    for suffix in ("caffemodel", "solverstate"):
-        os.replace(folder / f"part_iter_{solver.iter}.{suffix}", part / f"last.{suffix}")
-    write(part / "tables.json", json.dumps(dataclasses.asdict(tables)))  # unlike CSV, exact to the last bit
-    older = list(folder.glob("snapshot_*"))
-    part.rename(folder / f"snapshot_{len(tables.history):04d}")
-    for path in older:
-        shutil.rmtree(path)
-
-
-def resume(solver, folder):
-    """Bring `solver` to the newest snapshot, if there is one; return its Tables, empty ones if there is none."""
-    snapshots = sorted(folder.glob("snapshot_*"))
-    if not snapshots:
-        return Tables([], [], [])
-    # Restore would load the weights from the path noted in the solverstate, where they no longer are.
-    state = caffe_pb2.SolverState()
-    state.ParseFromString((snapshots[-1] / "last.solverstate").read_bytes())
-    state.ClearField("learned_net")
-    (folder / "resume.solverstate").write_bytes(state.SerializeToString())
-    solver.restore(str(folder / "resume.solverstate"))
-    solver.net.copy_from(str(snapshots[-1] / "last.caffemodel"))
-    (folder / "resume.solverstate").unlink()
-    return Tables(**json.loads((snapshots[-1] / "tables.json").read_text()))
 
 
 def provenance():

@@ -1,11 +1,13 @@
-"""The Caffe solver loop: `solver.step(1)` per batch, early stopping, snapshots that a later run resumes from."""
+"""The Caffe solver loop: `solver.step(1)` per batch, early stopping, snapshots that a later call resumes from."""
 
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import signal
 import sys
+import tempfile
 import threading
 import time
 import zlib
@@ -15,70 +17,15 @@ import caffe
 import numpy as np
 import pandas as pd
 from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 from tqdm import tqdm
 
-from helpers import activity, device, runs, weights
+from helpers import activity, backup as backups, device, memory, parallel, runs, snapshots, weights
 from helpers.early_stopping import EarlyStopping
-from helpers.examples import check, feed, forward
+from helpers.examples import Examples, check, feed, forward, part
 from helpers.nets import CONVOLUTIONS
-from helpers.runs import EPOCH_COLUMNS, Tables, provenance
-
-
-def iterations_per_epoch(examples, recipe):
-    """Batches in one epoch; the last one may be smaller."""
-    return -(-len(examples) // recipe.batch_size)
-
-
-def solver_parameter(recipe, net_path, per_epoch, seed=0, mode="cpu"):
-    """The SolverParameter (solver prototxt) of a recipe: one net, no testing or displaying of its own.
-
-    per_epoch: iterations per epoch, which turns the recipe's stepsize in epochs into Caffe's in iterations.
-    mode: "cpu" or "gpu", for the caffe command; in Python device.use decides.
-    Adam's beta1 is `momentum` and its weight decay is coupled L2 (adam_solver.cpp, sgd_solver.cpp).
-    """
-    parameter = caffe_pb2.SolverParameter(
-        net=str(net_path),
-        type=recipe.solver,
-        base_lr=recipe.base_lr,
-        lr_policy=recipe.lr_policy,
-        gamma=recipe.gamma,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        max_iter=recipe.max_epochs * per_epoch,
-        test_initialization=False,
-        display=0,
-        random_seed=seed,
-        snapshot_prefix=str(pathlib.Path(net_path).with_name("part")),
-        snapshot_after_train=False,
-        solver_mode=caffe_pb2.SolverParameter.SolverMode.Value(mode.upper()),
-    )
-    if recipe.solver == "Adam":
-        parameter.momentum2 = recipe.momentum2
-    if recipe.lr_policy == "step":
-        parameter.stepsize = _stepsize(recipe, per_epoch)
-    if recipe.lr_policy == "poly":
-        parameter.power = recipe.power
-    return parameter
-
-
-def _stepsize(recipe, per_epoch):
-    """Iterations between two steps of the policy "step"."""
-    return recipe.stepsize or recipe.stepsize_epochs * per_epoch
-
-
-def learning_rates(recipe, iterations, per_epoch):
-    """The learning rate of each iteration, by the recipe's lr_policy: sgd_solver.cpp, GetLearningRate.
-
-    iterations: int or integer array, counted from 0 over the whole training. Returns float64 of the same shape.
-    """
-    iterations = np.asarray(iterations)
-    if recipe.lr_policy == "exp":
-        return recipe.base_lr * recipe.gamma**iterations
-    if recipe.lr_policy == "step":
-        return recipe.base_lr * recipe.gamma ** (iterations // _stepsize(recipe, per_epoch))
-    if recipe.lr_policy == "poly":
-        return recipe.base_lr * (1 - iterations / (recipe.max_epochs * per_epoch)) ** recipe.power
-    raise ValueError(f"lr_policy is {recipe.lr_policy!r}; this course uses 'exp', 'step' and 'poly'")
+from helpers.runs import EPOCH_COLUMNS, Tables, provenance, write
+from helpers.schedule import iterations_per_epoch, learning_rates, solver_parameter
 
 
 @dataclass(frozen=True)
@@ -117,6 +64,35 @@ def load(folder):
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A training that `fit` has prepared: what each of the processes that train needs.
+
+    test_net shares the solver's weights. tables: what earlier calls recorded. prefix: the solver's snapshot_prefix.
+    until: when to pause, as time.perf_counter() counts. The other fields are arguments of `fit`.
+    """
+
+    solver: caffe.SGDSolver
+    test_net: caffe.Net
+    recipe: object
+    training: object
+    validation: Examples
+    folder: pathlib.Path
+    settings: dict
+    tables: Tables
+    prefix: pathlib.Path
+    seed: int
+    until: float
+    scoring_batch: int
+    on_epoch: object
+    progress: bool
+    backup: str | None
+
+    @property
+    def per_epoch(self):
+        return iterations_per_epoch(self.training, self.recipe)
+
+
 def fit(
     net,
     recipe,
@@ -131,94 +107,194 @@ def fit(
     seconds=None,
     scoring_batch=None,
     on_epoch=None,
+    processes=None,
+    backup=None,
 ):
     """Train `net` (a prototxt message, see helpers.nets) by `recipe` and return the Run; a finished one is loaded.
 
     training: Examples or a PuzzleStream. validation, test: Examples.
     initial: {layer: arrays} whose `layers` are copied in before training.
     folder: the run folder. It receives train.prototxt, solver.prototxt, history.csv, iterations.csv, activity.csv
-    (where there are ReLU layers), result.json, best.caffemodel and a snapshot folder per epoch, of which the newest
-    is kept. A training that was interrupted goes on from there; one with other settings or data is moved aside, never
-    overwritten.
+    (where there are ReLU layers), result.json, best.caffemodel and a snapshot folder per epoch, of which the two
+    newest are kept. A training that was interrupted goes on from there; one with other settings or data is moved
+    aside, never overwritten.
     Each epoch's batches come from (seed, epoch) alone, so a resumed run is dealt the same ones.
     Ctrl-C (the stop button) or SIGTERM ends the training after the epochs it has finished and returns them.
     seconds: pause after the epoch after which another one would not fit into this time; None: no limit.
     scoring_batch: batch size for validation, which decides memory only; None: the recipe's.
     on_epoch: called with the history row and the activity row (both dicts) once an epoch is saved.
+    processes: how many share each batch: a number, or "auto" (also None), see parallel.count. The result is that of
+    one process, to rounding.
+    backup: a folder, such as one on Drive, that gets a copy of the run folder after each epoch and that a training
+    whose run folder is lost comes back from; None: the environment variable JIGSAW_BACKUP, if it is set.
+
+    Raises ValueError for examples that do not fit the net, MemoryError for a batch_size that does not fit into memory,
+    FloatingPointError for a loss that is not finite, RuntimeError where another process trains in `folder`, and
+    OSError where it cannot be written; what was saved before stays.
     """
     start = time.perf_counter()
     folder = pathlib.Path(folder)
+    backup = backup or os.environ.get("JIGSAW_BACKUP")
     settings = _settings(net, recipe, training, validation, test, initial, layers, seed)
-    if runs.settings_of(folder) not in (None, settings):
-        runs.set_aside(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "result.json").exists() and load(folder).result["status"] in ("stopped early", "all epochs"):
+    if backup:
+        backups.bring_back(folder, backup)
+    if runs.finished(folder, settings):
         return load(folder)
-
     mode = device.use()
-    runs.write(folder / "train.prototxt", str(net))
-    per_epoch = iterations_per_epoch(training, recipe)
-    runs.write(
-        folder / "solver.prototxt", str(solver_parameter(recipe, folder / "train.prototxt", per_epoch, seed, mode))
-    )
-    runs.write(folder / "settings.json", json.dumps(settings, indent=2))
-    solver = caffe.get_solver(str(folder / "solver.prototxt"))
-    test_net = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
-    test_net.share_with(solver.net)
-    for examples in (training, validation, *([test] if test else [])):
-        check(solver.net, examples)
-    if initial:
-        weights.transplant(initial, solver.net, layers)
-    tables = runs.resume(solver, folder)
+    size = _processes(processes, net, recipe, training, mode)
+    if mode == "cpu":
+        memory.check(net, recipe, size)
+    world = parallel.world()
+    with contextlib.ExitStack() as stack:
+        local = stack.enter_context(tempfile.TemporaryDirectory(prefix="jigsaw_"))
+        if world.rank == 0:
+            stack.enter_context(runs.locked(folder))
+            if runs.settings_of(folder) not in (None, settings):
+                runs.set_aside(folder)
+                stack.enter_context(runs.locked(folder))
+            per_epoch = iterations_per_epoch(training, recipe)
+            parameter = solver_parameter(recipe, folder / "train.prototxt", per_epoch, seed, mode)
+            write(folder / "train.prototxt", str(net))
+            write(folder / "solver.prototxt", str(parameter))
+            write(folder / "settings.json", json.dumps(settings, indent=2))
+        saved = world.share(snapshots.newest(folder, settings) if world.rank == 0 else None)
+        if saved and world.rank == 0:
+            _saved(folder, saved, recipe)
+        solver, prefix = _solver(folder, local)
+        test_net = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
+        test_net.share_with(solver.net)
+        for examples in (training, validation, *([test] if test else [])):
+            check(solver.net, examples)
+        if initial:
+            weights.transplant(initial, solver.net, layers)
+        job = Job(
+            solver=solver,
+            test_net=test_net,
+            recipe=recipe,
+            training=training,
+            validation=validation,
+            folder=folder,
+            settings=settings,
+            tables=snapshots.restore(solver, saved) if saved else Tables([], [], []),
+            prefix=prefix,
+            seed=seed,
+            until=start + seconds if seconds else float("inf"),
+            scoring_batch=scoring_batch or recipe.batch_size,
+            on_epoch=on_epoch,
+            progress=progress,
+            backup=backup,
+        )
+        try:
+            with _sigterm_as_interrupt():
+                status = parallel.run(size, _train, job, numbers=_numbers(solver.net))
+        except KeyboardInterrupt:
+            if not snapshots.newest(folder, settings):
+                raise
+            status = "interrupted"
+            print("\nInterrupted; the epochs that were finished are saved. Run this cell again to go on.")
+        if world.rank == 0:
+            saved = snapshots.newest(folder, settings)
+            tables, stopping = _saved(folder, saved, recipe)
+        world.share()
+        tested = parallel.run(size, _test, folder, test, numbers=2) if test else {}
+        if world.rank == 0:
+            _finish(job, tables, stopping, status, tested, size)
+        world.share()
+    return load(folder)
 
+
+def _processes(wanted, net, recipe, training, mode):
+    """How many processes should train `net`; see parallel.count."""
+    types = {layer.type for layer in net.layer}
+    obstacle = None
+    if mode == "gpu":
+        obstacle = "a GPU trains in one process"
+    elif "BatchNorm" in types:
+        obstacle = "BatchNorm needs the statistics of the whole batch"
+    elif not isinstance(training, Examples):
+        obstacle = "a puzzle stream has its own workers"
+    return parallel.count(wanted, recipe.batch_size, "Convolution" in types, obstacle)
+
+
+def _solver(folder, local):
+    """(the solver of a run folder's solver.prototxt, its snapshot_prefix in the folder `local`)."""
+    prefix, path = pathlib.Path(local, "part"), pathlib.Path(local, "solver.prototxt")
+    parameter = text_format.Parse((folder / "solver.prototxt").read_text(), caffe_pb2.SolverParameter())
+    parameter.snapshot_prefix = str(prefix)
+    path.write_text(str(parameter))
+    return caffe.get_solver(str(path)), prefix
+
+
+def _saved(folder, snapshot, recipe):
+    """(Tables, EarlyStopping) of a snapshot; the last call may not have got to keeping its weights as the best."""
+    tables, stopping = snapshots.tables(snapshot), EarlyStopping(recipe.patience, recipe.epsilon)
+    for row in tables.history:
+        stopping.update(row["epoch"], row["validation_loss"])
+    if stopping.best_epoch == len(tables.history):
+        snapshots.keep_best(folder, snapshot)
+    return tables, stopping
+
+
+def _train(team, job):
+    """Train epoch by epoch and return how it ended. In each process of `team`; rank 0 keeps the records."""
+    tables, recipe = job.tables, job.recipe
     stopping = EarlyStopping(recipe.patience, recipe.epsilon)
-    stop = any([stopping.update(row["epoch"], row["validation_loss"]) for row in tables.history])
-    epochs = range(len(tables.history) + 1, recipe.max_epochs + 1) if not stop else range(0)
+    if any([stopping.update(row["epoch"], row["validation_loss"]) for row in tables.history]):
+        return "stopped early"
     bar = tqdm(
-        total=recipe.max_epochs * per_epoch,
+        total=recipe.max_epochs * job.per_epoch,
         initial=len(tables.iterations),
         desc="iterations",
         mininterval=0.5,
         ascii=" -",
         ncols=100,
         file=sys.stdout,
-        disable=not progress,
+        disable=not job.progress or team.rank > 0,
     )  # plain text: widget bars break GitHub
-    status = "stopped early" if stop else "all epochs"
+    with bar, _averaging(job.solver, team) as weight:
+        for epoch in range(len(tables.history) + 1, recipe.max_epochs + 1):
+            began = time.perf_counter()
+            row, steps = _epoch(job, team, weight, epoch, bar)
+            stop = stopping.update(epoch, row["validation_loss"])
+            if team.rank == 0:
+                tables = _record(job, tables, row, steps, best=stopping.best_epoch == epoch)
+            now = time.perf_counter()
+            if stop:
+                return "stopped early"
+            if epoch < recipe.max_epochs and team.share(now + (now - began) > job.until):
+                return "paused"
+    return "all epochs"
+
+
+@contextlib.contextmanager
+def _averaging(solver, team):
+    """Inside, gradients, loss and accuracy are those of the whole batch before each update, in every process.
+
+    Yields a list whose one element is the weight of this process's part of the batch, to be set before each step.
+    """
+    weight = [1.0]
+    if team.size == 1:
+        yield weight
+        return
+    arrays = [blob.diff for blob in _parameters(solver.net)]
+    arrays += [solver.net.blobs[name].data for name in ("loss", "accuracy")]
+    held = {"team": team, "arrays": arrays}
+    solver.add_callback(lambda: None, lambda: held["team"].sum(held["arrays"], weight[0]))
     try:
-        with _sigterm_as_interrupt():
-            for epoch in epochs:
-                began = time.perf_counter()
-                row, steps = _epoch(
-                    solver, test_net, recipe, training, validation, epoch, per_epoch, seed, bar, scoring_batch
-                )
-                active = {"epoch": epoch} | activity.shares(test_net, validation, scoring_batch or recipe.batch_size)
-                known = activity.collapses(tables.activity, recipe)
-                tables = Tables([*tables.history, row], tables.iterations + steps, [*tables.activity, active])
-                for warning in activity.collapses(tables.activity, recipe):
-                    if warning not in known:
-                        print(f"\nWarning: {warning}")
-                stop = stopping.update(epoch, row["validation_loss"])
-                if stopping.best_epoch == epoch:
-                    runs.save(solver.net, folder / "best.caffemodel")
-                runs.snapshot(solver, folder, tables)
-                if on_epoch:
-                    on_epoch(row, active)
-                if stop:
-                    status = "stopped early"
-                    break
-                now = time.perf_counter()
-                if seconds and epoch < recipe.max_epochs and now - start + (now - began) > seconds:
-                    status = "paused"
-                    break
-    except KeyboardInterrupt:
-        if not tables.history:
-            raise
-        status = "interrupted"
-        print(f"\nInterrupted after {len(tables.history)} whole epochs; they are saved. Run this cell again to go on.")
+        yield weight
     finally:
-        bar.close()
-    return _finish(folder, tables, status, stopping, settings, recipe, test)
+        held.clear()  # Caffe never frees a callback
+
+
+def _parameters(net):
+    """The net's parameter blobs, those that layers share once."""
+    blobs = [blob for layer in net.params.values() for blob in layer]
+    return list({blob.data.ctypes.data: blob for blob in blobs}.values())
+
+
+def _numbers(net):
+    """How many numbers one averaging adds up: all gradients, the loss and the accuracy."""
+    return sum(blob.count for blob in _parameters(net)) + 2
 
 
 @contextlib.contextmanager
@@ -234,46 +310,46 @@ def _sigterm_as_interrupt():
         signal.signal(signal.SIGTERM, before)
 
 
-def _epoch(solver, test_net, recipe, training, validation, epoch, per_epoch, seed, bar, scoring_batch):
+def _epoch(job, team, weight, epoch, bar):
     """One pass over the training examples and one over the validation examples: (history row, iteration rows)."""
-    start = time.perf_counter()
-    caffe.set_random_seed(zlib.crc32(f"{seed} {epoch}".encode()) >> 1)  # dropout, too, begins anew: resume is exact
-    steps, size, losses, correct, waiting = [], 0, 0.0, 0.0, 0.0
-    batches = training.epoch(recipe.batch_size, seed, epoch)
-    for iteration in range((epoch - 1) * per_epoch, epoch * per_epoch):
+    start, recipe, blobs = time.perf_counter(), job.recipe, job.solver.net.blobs
+    # Dropout, too, begins anew, in each process with another seed: resume is exact.
+    words = [job.seed, epoch] + [team.rank] * (team.rank > 0)
+    caffe.set_random_seed(zlib.crc32(" ".join(map(str, words)).encode()) >> 1)
+    steps, size, losses, correct, waiting, left = [], 0, 0.0, 0.0, 0.0, len(job.training)
+    parts = (team.rank, team.size) if team.size > 1 else ()
+    batches = job.training.epoch(recipe.batch_size, job.seed, epoch, *parts)
+    for iteration in range((epoch - 1) * job.per_epoch, epoch * job.per_epoch):
         asked = time.perf_counter()
         data, labels = next(batches)
         waiting += time.perf_counter() - asked
-        feed(solver.net, data, labels)
+        feed(job.solver.net, data, labels)
         if steps:  # read now: on a GPU this waits for the step before, which went on while the batch was put in place
-            correct += float(solver.net.blobs["accuracy"].data) * size
-        solver.step(1)
-        size = len(labels)
-        loss = float(solver.net.blobs["loss"].data)
+            correct += float(blobs["accuracy"].data) * size
+        size = min(recipe.batch_size, left)
+        left -= size
+        weight[0] = part(np.arange(size), team.rank, team.size)[1]
+        job.solver.step(1)
+        loss = float(blobs["loss"].data)
         _check_finite("training", loss, iteration, recipe)
-        steps.append(
-            {
-                "iteration": iteration,
-                "epoch": epoch,
-                "loss": loss,
-                "learning_rate": float(learning_rates(recipe, iteration, per_epoch)),
-            }
-        )
+        rate = float(learning_rates(recipe, iteration, job.per_epoch))
+        steps.append({"iteration": iteration, "epoch": epoch, "loss": loss, "learning_rate": rate})
         losses += loss * size
         bar.update()
-    correct += float(solver.net.blobs["accuracy"].data) * size
+    correct += float(blobs["accuracy"].data) * size
     batches.close()
-    validation_loss, validation_accuracy = score(test_net, validation, scoring_batch or recipe.batch_size)
-    _check_finite("validation", validation_loss, epoch * per_epoch, recipe)
-    bar.set_postfix_str(f"epoch {epoch}, loss {losses / len(training):.2f}, validation {validation_loss:.2f}")
+    validation_loss, validation_accuracy = score(job.test_net, job.validation, job.scoring_batch, team)
+    _check_finite("validation", validation_loss, epoch * job.per_epoch, recipe)
+    count = len(job.training)
+    bar.set_postfix_str(f"epoch {epoch}, loss {losses / count:.2f}, validation {validation_loss:.2f}")
     row = dict(
         zip(
             EPOCH_COLUMNS,
             [
                 epoch,
-                epoch * per_epoch,
-                losses / len(training),
-                correct / len(training),
+                epoch * job.per_epoch,
+                losses / count,
+                correct / count,
                 validation_loss,
                 validation_accuracy,
                 steps[-1]["learning_rate"],
@@ -285,6 +361,25 @@ def _epoch(solver, test_net, recipe, training, validation, epoch, per_epoch, see
     return row, steps
 
 
+def _record(job, tables, row, steps, best):
+    """Save an epoch: tables, snapshot, the best weights, the copy elsewhere. Returns the Tables with this epoch."""
+    active = {"epoch": row["epoch"]} | activity.shares(job.test_net, job.validation, job.scoring_batch)
+    known = activity.collapses(tables.activity, job.recipe)
+    tables = Tables([*tables.history, row], tables.iterations + steps, [*tables.activity, active])
+    for warning in activity.collapses(tables.activity, job.recipe):
+        if warning not in known:
+            print(f"\nWarning: {warning}")
+    snapshot = snapshots.save(job.solver, job.prefix, job.folder, tables, job.settings)
+    if best:
+        snapshots.keep_best(job.folder, snapshot)
+    tables.write(job.folder)
+    if job.backup:
+        backups.save(job.folder, job.backup)
+    if job.on_epoch:
+        job.on_epoch(row, active)
+    return tables
+
+
 def _check_finite(which, loss, iteration, recipe):
     if not np.isfinite(loss):
         raise FloatingPointError(
@@ -293,12 +388,14 @@ def _check_finite(which, loss, iteration, recipe):
         )
 
 
-def score(net, examples, batch_size=128):
-    """(mean loss in nats, accuracy in [0, 1]) of `net` over all examples."""
+def score(net, examples, batch_size=128, team=None):
+    """(mean loss in nats, accuracy in [0, 1]) of `net` over all examples. team: who shares the work, see parallel."""
+    team = team or parallel.Team()
     total = np.zeros(2)
-    for batch in forward(net, examples, ["loss", "accuracy"], batch_size):
-        total += batch["size"] * np.array([float(batch["loss"]), float(batch["accuracy"])])
-    return tuple(float(value) for value in total / len(examples))
+    for batch in forward(net, examples, ["loss", "accuracy"], batch_size, team.rank, team.size):
+        total += batch["size"] / len(examples) * np.array([float(batch["loss"]), float(batch["accuracy"])])
+    team.sum([total])
+    return tuple(float(value) for value in total)
 
 
 def _settings(net, recipe, training, validation, test, initial, layers, seed):
@@ -316,20 +413,27 @@ def _settings(net, recipe, training, validation, test, initial, layers, seed):
     }
 
 
-def _finish(folder, tables, status, stopping, settings, recipe, test):
-    """Write the tables and result.json, with the test accuracy of the best epoch, and return the Run."""
-    tables.write(folder)
+def _test(team, folder, test):
+    """{test_loss, test_accuracy} of the best epoch's weights."""
+    best = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
+    best.copy_from(str(folder / "best.caffemodel"))
+    return dict(zip(("test_loss", "test_accuracy"), score(best, test, team=team)))
+
+
+def _finish(job, tables, stopping, status, tested, processes):
+    """Write the tables and result.json."""
+    tables.write(job.folder)
     result = {
         "status": status,
         "epochs": len(tables.history),
         "best_epoch": stopping.best_epoch,
         "best_validation_loss": stopping.best,
         "seconds": sum(row["seconds"] for row in tables.history),
-        "warnings": activity.collapses(tables.activity, recipe),
+        "warnings": activity.collapses(tables.activity, job.recipe),
+        **tested,
+        "settings": job.settings,
+        "made": provenance() | {"processes": processes},
     }
-    if test:
-        best = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
-        best.copy_from(str(folder / "best.caffemodel"))
-        result["test_loss"], result["test_accuracy"] = score(best, test)
-    runs.write(folder / "result.json", json.dumps(result | {"settings": settings, "made": provenance()}, indent=2))
-    return load(folder)
+    write(job.folder / "result.json", json.dumps(result, indent=2))
+    if job.backup:
+        backups.save(job.folder, job.backup)

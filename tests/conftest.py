@@ -19,6 +19,12 @@ def shared_data():
 
 
 @pytest.fixture(autouse=True)
+def one_process(monkeypatch):
+    """Trainings compute the same bits on every machine; tests/test_parallel.py asks for more processes."""
+    monkeypatch.setenv("JIGSAW_PROCESSES", "1")
+
+
+@pytest.fixture(autouse=True)
 def runs(tmp_path, monkeypatch):
     """Every test has a runs folder of its own."""
     folder = tmp_path / "runs"

@@ -57,6 +57,7 @@ def test_a_run_folder_holds_the_whole_training(tmp_path):
         "iterations.csv",
         "result.json",
         "settings.json",
+        "snapshot_0002",
         "snapshot_0003",
         "solver.prototxt",
         "train.prototxt",

@@ -1,0 +1,43 @@
+"""A copy of a run folder elsewhere, such as on Drive: made after each epoch, and never a reason to stop."""
+
+import os
+import pathlib
+import tarfile
+import tempfile
+
+from helpers import archives
+
+
+def save(folder, into):
+    """Copy a run folder into <into>/<name>.tar, the old copy staying until the new one is whole.
+
+    It is packed on the local disk first. What goes wrong is printed, not raised: the training itself is safe.
+    """
+    folder, into = pathlib.Path(folder), pathlib.Path(into)
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        part, older = into / f"{folder.name}.tar.part", sorted(folder.glob("snapshot_????"))[:-1]
+        with tempfile.TemporaryFile() as packed:
+            with tarfile.open(fileobj=packed, mode="w") as tar:
+                for path in sorted(folder.iterdir()):
+                    if path not in older:
+                        tar.add(path, path.name)
+            packed.seek(0)
+            with open(part, "wb") as copy:
+                while block := packed.read(1 << 20):
+                    copy.write(block)
+        os.replace(part, into / f"{folder.name}.tar")
+    except OSError as error:
+        print(f"\nWarning: no copy of {folder.name} in {into} ({error}); training goes on, the next epoch tries again.")
+
+
+def bring_back(folder, source):
+    """Unpack <source>/<name>.tar as `folder`, where there is such a copy and no such folder yet."""
+    folder = pathlib.Path(folder)
+    copy = pathlib.Path(source) / f"{folder.name}.tar"
+    if copy.exists() and not folder.exists():
+        try:
+            archives.unpack(copy, folder)
+            print(f"{folder.name} goes on from its copy in {source}.")
+        except (OSError, ValueError) as error:
+            print(f"Warning: {copy} cannot be used ({error}); the training starts anew.")

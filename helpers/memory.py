@@ -1,0 +1,53 @@
+"""How much memory a training will need, before Caffe takes it: it ends the process where there is too little."""
+
+import pathlib
+
+import caffe
+from caffe.proto import caffe_pb2
+
+from helpers.nets import instantiate
+
+SHARE = 0.9  # of the free memory; the rest is for what else runs
+LARGEST_BLOB = 2**31 - 1  # numbers; a blob counts them in an int (blob.cpp)
+HISTORY = {"SGD": 3, "Adam": 4}  # arrays of a parameter's size that a solver keeps: history, update_, temp_
+
+
+def free():
+    """Bytes that can still be taken: what the system calls available, or what a container's limit leaves."""
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    try:
+        limit = int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(pathlib.Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):  # no limit, or "max"
+        return available
+    return min(available, limit - used)
+
+
+def sizes(net):
+    """(numbers per example, numbers in parameters, numbers per example in the largest blob) of a prototxt message.
+
+    Caffe infers the shapes, from a copy with one example in a batch. A blob holds as many numbers again for gradients.
+    """
+    one = caffe_pb2.NetParameter()
+    one.CopyFrom(net)
+    for layer in one.layer:
+        for shape in layer.input_param.shape:
+            shape.dim[0] = 1
+    small = instantiate(one, caffe.TRAIN)
+    blobs = [blob.count for blob in small.blobs.values()]
+    parameters = {blob.data.ctypes.data: blob.count for blobs_ in small.params.values() for blob in blobs_}
+    return sum(blobs), sum(parameters.values()), max(blobs)
+
+
+def check(net, recipe, processes=1):
+    """Raise MemoryError, naming batch_size and one that would do, where a training of `net` would not fit."""
+    per_example, parameters, largest = sizes(net)
+    fixed = 4 * processes * parameters * (2 + HISTORY[recipe.solver])
+    most = min(int((SHARE * free() - fixed) / (4 * 2 * per_example)), LARGEST_BLOB // largest)
+    if recipe.batch_size > most:
+        raise MemoryError(
+            f"batch_size is {recipe.batch_size}, and a training of this net needs "
+            f"{4 * 2 * per_example / 2**20:,.1f} MiB per example and {fixed / 2**20:,.0f} MiB beside; "
+            f"{free() / 2**30:,.1f} GiB are free. Choose a batch_size of at most {max(most, 0)}"
+        )
