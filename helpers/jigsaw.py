@@ -187,6 +187,7 @@ class Variation:
     flip, grey, blur: shares of the puzzles that are mirrored, grey (paper, section 4: 0.3), or blurred: brought to
     half their size and back, so that a tile shows no more than a 32-pixel CIFAR image enlarged to 64 pixels does.
     shift: pixels by which each colour channel of each tile is moved at most (paper, section 4: 2), see cut_tiles.
+    per_tile: normalise each tile by itself, see to_caffe.
     """
 
     scale: tuple[float, float] = (0.7, 1.0)
@@ -194,6 +195,7 @@ class Variation:
     grey: float = 0.3
     blur: float = 0.5
     shift: int = 2
+    per_tile: bool = True
 
 
 def varied_puzzle(photo, permutation, rng, variation=Variation(), cell=CELL, tile=TILE):
@@ -271,16 +273,17 @@ def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE, grey=0.0, sh
     return tiles, labels
 
 
-def to_caffe(puzzles, out=None):
+def to_caffe(puzzles, out=None, per_tile=True):
     """A batch for the CFN's data blob: uint8 (N, 9, tile, tile, 3) -> float32 (N, 27, tile, tile), tiles normalised.
 
     Channels 3 i to 3 i + 2 are the RGB channels of the tile at position i.
     out: where to write it, a C-contiguous array of that shape; None makes one.
+    per_tile: False normalises each puzzle as a whole, which leaves in how its tiles differ in brightness and colour.
     """
     count, tiles, tile = puzzles.shape[:3]
     out = np.empty((count, 3 * tiles, tile, tile), np.float32) if out is None else out
     for puzzle, blob in zip(puzzles, out):  # one at a time stays in the processor's cache
-        _normalise_rows(np.moveaxis(puzzle, -1, 1).reshape(3 * tiles, tile * tile), blob)
+        _normalise_rows(np.moveaxis(puzzle, -1, 1).reshape(3 * tiles if per_tile else 1, -1), blob)
     return out
 
 

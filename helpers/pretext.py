@@ -14,9 +14,6 @@ import sys
 import time
 from dataclasses import replace
 
-from caffe.proto import caffe_pb2
-from google.protobuf import text_format
-
 from helpers import jigsaw, nets, photo_archive, puzzle_stream, recipes, solver, weights
 from helpers.examples import Examples
 
@@ -83,7 +80,7 @@ def epoch_line(row, active, puzzles):
 
 def trunk(run):
     """{layer: arrays} of the best epoch's convolutions, BatchNorm folded in where the net has it."""
-    whole = text_format.Parse((run.folder / "train.prototxt").read_text(), caffe_pb2.NetParameter())
+    whole = nets.read(run.folder / "train.prototxt")
     last = [layer.name for layer in whole.layer].index("pool5_s1")
     del whole.layer[last + 1 :]
     convolutions = nets.instantiate(whole)

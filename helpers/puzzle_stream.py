@@ -2,12 +2,14 @@
 
 import collections
 import concurrent.futures
+import math
 import mmap
 import multiprocessing
 import os
 import signal
 import threading
 import zlib
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
@@ -42,10 +44,11 @@ class PuzzleStream:
         self.variation = variation or jigsaw.Variation()
         self.cell, self.tile = cell or jigsaw.CELL, tile or jigsaw.TILE
         self.workers = spare_cores() if workers is None else workers
-        self._pool = self._ring = None
+        self._shape = (3 * self.permutations.shape[1], self.tile, self.tile)
+        self._pool = None
         if self.workers:
-            shape = (SLOTS, batch_size, 3 * self.permutations.shape[1], self.tile, self.tile)
-            memory = mmap.mmap(-1, 4 * int(np.prod(shape)))  # nameless: nothing is left behind, however we end
+            shape = (SLOTS, batch_size, *self._shape)
+            memory = mmap.mmap(-1, 4 * math.prod(shape))  # nameless: nothing is left behind, however we end
             self._ring = np.frombuffer(memory, np.float32).reshape(shape)
             self._pool = concurrent.futures.ProcessPoolExecutor(
                 self.workers, multiprocessing.get_context("fork"), _become_worker, (self,)
@@ -69,34 +72,37 @@ class PuzzleStream:
     def puzzle(self, seed, epoch, index):
         """(uint8 (9, tile, tile, 3), label): one puzzle."""
         rng = np.random.default_rng([seed, epoch, index])
-        photo, label = rng.integers(len(self.photos)), rng.integers(len(self.permutations))
-        return (
-            jigsaw.varied_puzzle(
-                self.photos[photo], self.permutations[label], rng, self.variation, self.cell, self.tile
-            ),
-            label,
-        )
+        photo, label = rng.integers([len(self.photos), len(self.permutations)])
+        permutation = self.permutations[label]
+        tiles = jigsaw.varied_puzzle(self.photos[photo], permutation, rng, self.variation, self.cell, self.tile)
+        return tiles, label
 
     def puzzles(self, seed, epoch, indices):
         """uint8 (n, 9, tile, tile, 3) and int64 (n,): the puzzles and labels at `indices` of an epoch."""
         tiles, labels = zip(*(self.puzzle(seed, epoch, index) for index in indices))
         return np.stack(tiles), np.array(labels)
 
+    def fill(self, out, seed, epoch, indices):
+        """Write the puzzles at `indices` of an epoch into out, float32 (n, 27, tile, tile); return labels, float32."""
+        labels = np.empty(len(indices), np.float32)
+        for row, index in enumerate(indices):
+            puzzle, labels[row] = self.puzzle(seed, epoch, index)
+            jigsaw.to_caffe(puzzle[None], out[row : row + 1], self.variation.per_tile)
+        return labels
+
     def batch(self, indices, seed=0, epoch=0):
         """(data, labels) at `indices` of an epoch, float32, made here and now."""
-        puzzles, labels = self.puzzles(seed, epoch, indices)
-        return jigsaw.to_caffe(puzzles), labels.astype(np.float32)
+        data = np.empty((len(indices), *self._shape), np.float32)
+        return data, self.fill(data, seed, epoch, indices)
 
     def label_range(self):
         """Lowest and highest label."""
         return 0, len(self.permutations) - 1
 
     def fingerprint(self):
-        """CRC-32 of all that decides the puzzles; Photos know theirs, other sequences are read through."""
-        photos = (
-            self.photos.fingerprint() if hasattr(self.photos, "fingerprint") else [p.tobytes() for p in self.photos]
-        )
-        settings = (photos, self.permutations.tolist(), self.size, self.variation, self.cell, self.tile)
+        """CRC-32 of all that decides the puzzles."""
+        photos, permutations = self.photos.fingerprint(), self.permutations.tolist()
+        settings = (photos, permutations, self.size, self.variation, self.cell, self.tile)
         return zlib.crc32(repr(settings).encode())
 
     def epoch(self, batch_size, seed, epoch):
@@ -106,8 +112,9 @@ class PuzzleStream:
         """
         batches = [range(start, min(start + batch_size, self.size)) for start in range(0, self.size, batch_size)]
         if not self._pool:
+            data = np.empty((batch_size, *self._shape), np.float32)
             for indices in batches:
-                yield self.batch(indices, seed, epoch)
+                yield data[: len(indices)], self.fill(data, seed, epoch, indices)
             return
         if batch_size > self._ring.shape[1]:
             raise ValueError(f"batch_size is {batch_size}; this stream was made for at most {self._ring.shape[1]}")
@@ -120,7 +127,7 @@ class PuzzleStream:
                 labels = np.concatenate([task.result() for task in ahead[0]])
                 ahead.popleft()
                 yield self._ring[number % SLOTS, : len(indices)], labels
-        except concurrent.futures.process.BrokenProcessPool as error:
+        except BrokenProcessPool as error:
             raise RuntimeError(
                 "a worker process that makes puzzles has died; was it killed for memory? "
                 "Train again with fewer workers (0 makes the puzzles in place); finished epochs are saved"
@@ -132,7 +139,7 @@ class PuzzleStream:
     def _submit(self, slot, indices, seed, epoch):
         """Have the workers fill a slot; the tasks return the labels."""
         return [
-            self._pool.submit(_fill, slot, start, indices[start : start + CHUNK], seed, epoch)
+            self._pool.submit(_fill, slot, start, seed, epoch, indices[start : start + CHUNK])
             for start in range(0, len(indices), CHUNK)
         ]
 
@@ -154,10 +161,6 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _fill(slot, start, indices, seed, epoch):
-    """Make the puzzles at `indices` into the ring's slot, from row `start` on; return their labels, float32."""
-    labels = np.empty(len(indices), np.float32)
-    for row, index in enumerate(indices):
-        puzzle, labels[row] = _stream.puzzle(seed, epoch, index)
-        jigsaw.to_caffe(puzzle[None], out=_stream._ring[slot, start + row : start + row + 1])
-    return labels
+def _fill(slot, start, seed, epoch, indices):
+    """Make the puzzles at `indices` into the ring's slot, from row `start` on; return their labels."""
+    return _stream.fill(_stream._ring[slot, start:], seed, epoch, indices)

@@ -393,3 +393,14 @@ def test_a_batch_is_written_where_asked():
     assert jigsaw.to_caffe(tiles, out) is out
     expected = jigsaw.normalise_tiles(tiles).transpose(0, 1, 4, 2, 3).reshape(3, 27, 8, 8)
     np.testing.assert_array_equal(out, expected)
+
+
+def test_normalising_the_whole_puzzle_leaves_the_tiles_differences():
+    tiles = np.random.default_rng(0).integers(0, 100, (2, 9, 8, 8, 3), dtype=np.uint8)
+    tiles[:, 4] += 100
+    whole = jigsaw.to_caffe(tiles, per_tile=False)
+    np.testing.assert_allclose(whole.mean(axis=(1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(whole.std(axis=(1, 2, 3)), 1, rtol=1e-5)
+    assert (whole[:, 12:15].mean(axis=(2, 3)) > 1).all()
+    own = jigsaw.to_caffe(tiles)
+    np.testing.assert_allclose(own.mean(axis=(2, 3)), 0, atol=1e-5)

@@ -69,9 +69,12 @@ def test_the_last_smaller_batch_is_trained_on(tmp_path):
     run = fit(tmp_path / "run", dataclasses.replace(RECIPE, max_epochs=1))
     by_hand = caffe.get_solver(str(run.folder / "solver.prototxt"))
     order = np.random.default_rng([0, 1]).permutation(21)
+    correct = 0
     for start in (0, 8, 16):
         feed(by_hand.net, *TRAINING.batch(order[start : start + 8]))
         by_hand.step(1)
+        correct += by_hand.net.blobs["accuracy"].data * len(order[start : start + 8])
+    assert run.history["training_accuracy"][0] == pytest.approx(correct / 21)
     np.testing.assert_array_equal(run.weights()["fc6"][0], by_hand.net.params["fc6"][0].data)
 
 
