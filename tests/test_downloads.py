@@ -189,6 +189,12 @@ def test_a_part_of_another_place_in_the_file_is_refused(path):
     assert part(path).read_bytes() == CONTENT[:30_000]
 
 
+def test_a_redirect_without_end_is_left_early(path):
+    with serve(file=redirect("/file")) as (address, requests), pytest.raises(ConnectionError, match="redirected"):
+        downloads.fetch(path, [f"{address}/file"])
+    assert len(requests) == 1 + downloads.REDIRECTS
+
+
 def test_a_redirect_is_followed(path):
     with serve(old=redirect("/new"), new=good(CONTENT)) as (address, _):
         downloads.fetch(path, [f"{address}/old"], SHA256)
