@@ -20,9 +20,7 @@ import urllib3
 from tqdm import tqdm
 
 SILENCE = 30  # seconds without a byte, or with fewer than SLOWEST a second, after which a server is given up
-SLOWEST = (
-    1000  # bytes per second: the slowest source of CIFAR-100 gives fifty times as much (pytorch/vision issue 9536)
-)
+SLOWEST = 1000  # bytes per second; CIFAR-100's throttled host gives fifty times as much (pytorch/vision issue 9536)
 REDIRECTS = 10
 BLOCK = 1 << 18  # bytes read at most at a time
 
