@@ -1,0 +1,231 @@
+"""A training that is killed at any moment and called again ends in the same weights and history, bit for bit."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from helpers import backup, nets, recipes, snapshots, solver
+from helpers.examples import Examples
+
+KILLS = 20
+RECIPE = dataclasses.replace(
+    recipes.CIFAR100_LAST_LAYER, name="test", max_epochs=6, batch_size=8, base_lr=0.002, patience=20
+)
+TIMES = ["seconds", "waiting"]
+
+
+def net():
+    """A small net with a convolution and dropout, whose random numbers have to be the same after a resume, too."""
+    prototxt = nets.head(3, (4, 5, 5), RECIPE.batch_size)
+    prototxt.layer[2].bottom[0] = "drop"
+    for name, kind, bottom in (("conv", "Convolution", "data"), ("relu", "ReLU", "conv"), ("drop", "Dropout", "relu")):
+        prototxt.layer.add(name=name, type=kind, bottom=[bottom], top=[name])
+    convolution = prototxt.layer[-3].convolution_param
+    convolution.num_output, convolution.weight_filler.type = 4, "msra"
+    convolution.kernel_size.append(3)
+    layers = [prototxt.layer[index] for index in (0, 1, 5, 6, 7, 2, 3, 4)]
+    ordered = type(prototxt)(name=prototxt.name)
+    ordered.layer.extend(layers)
+    return ordered
+
+
+def examples(count, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(3, size=count)
+    return Examples((rng.standard_normal((count, 4, 5, 5)) + labels[:, None, None, None]).astype(np.float32), labels)
+
+
+def fit(folder, **kwargs):
+    return solver.fit(
+        net(), RECIPE, examples(30, 1), examples(10, 2), folder, test=examples(10, 3), progress=False, **kwargs
+    )
+
+
+def assert_same(run, whole):
+    assert run.best.read_bytes() == whole.best.read_bytes()
+    pd.testing.assert_frame_equal(run.history.drop(columns=TIMES), whole.history.drop(columns=TIMES), check_exact=True)
+    pd.testing.assert_frame_equal(run.iterations, whole.iterations, check_exact=True)
+    last = [max(each.folder.glob("snapshot_*")) / "last.solverstate" for each in (run, whole)]
+    states = []
+    for path in last:  # the path of the weights is noted in it, and is a temporary one
+        state = snapshots.caffe_pb2.SolverState.FromString(path.read_bytes())
+        state.ClearField("learned_net")
+        states.append(state.SerializeToString())
+    assert states[0] == states[1]
+    for key in ("status", "best_epoch", "best_validation_loss", "test_loss", "test_accuracy"):
+        assert run.result[key] == whole.result[key]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return fit(tmp_path_factory.mktemp("whole") / "run", processes=1)
+
+
+CHILD = """
+import os, signal, sys, time
+sys.path.insert(0, {tests!r})
+import test_resume
+print("ready", flush=True)
+for line in sys.stdin:  # one process per kill: a fork of this one, which has imported everything
+    pid = os.fork()
+    if not pid:
+        test_resume.fit({folder!r}, processes=1)
+        os._exit(0)
+    time.sleep(float(line))
+    os.kill(pid, signal.SIGKILL)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+
+
+def test_killed_at_twenty_random_moments(tmp_path, whole):
+    """kill -9, at moments drawn over the time that a whole training takes, until 20 have hit; then once to the end."""
+    folder, draw = tmp_path / "run", random.Random(0)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD.format(tests=str(ROOT / "tests"), folder=str(folder))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"JIGSAW_RUNS": str(tmp_path)},
+    )
+    assert child.stdout.readline() == "ready\n"
+    span, hits, reached, went_on = 0.5, 0, [], 0
+    while hits < KILLS:
+        child.stdin.write(f"{draw.uniform(0, span)}\n")
+        child.stdin.flush()
+        if int(child.stdout.readline()) == signal.SIGKILL:
+            hits += 1
+            reached.append(len(snapshots_of(folder)) and int(snapshots_of(folder)[-1].name[-4:]))
+            went_on += len(reached) > 1 and reached[-1] > reached[-2] > 0
+        else:  # it was done before the kill: begin again, and kill sooner
+            assert_same(solver.load(folder), whole)
+            folder.rename(tmp_path / f"done_{hits}_{time.monotonic_ns()}")
+            span /= 1.5
+    child.stdin.close()
+    child.wait()
+    assert went_on, f"no kill came between epochs that a later call went on from: {reached}"
+    assert_same(fit(folder, processes=1), whole)
+
+
+def snapshots_of(folder):
+    return sorted(pathlib.Path(folder).glob("snapshot_????"))
+
+
+def stop_after(epochs):
+    """An on_epoch that ends the training as a crash would, once so many epochs are saved."""
+
+    def stop(row, active):
+        if row["epoch"] == epochs:
+            raise SystemError("crash")
+
+    return stop
+
+
+def halted(folder, epochs=3, **kwargs):
+    with pytest.raises(SystemError):
+        fit(folder, on_epoch=stop_after(epochs), **kwargs)
+    return folder
+
+
+def truncate(snapshot):
+    path = snapshot / "last.solverstate"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_bit(snapshot):
+    content = bytearray((snapshot / "last.caffemodel").read_bytes())
+    content[len(content) // 2] ^= 1
+    (snapshot / "last.caffemodel").write_bytes(content)
+
+
+def lose_a_file(snapshot):
+    (snapshot / "tables.json").unlink()
+
+
+def empty_manifest(snapshot):
+    (snapshot / "manifest.json").write_text("")
+
+
+def foreign(snapshot):
+    manifest = json.loads((snapshot / "manifest.json").read_text())
+    (snapshot / "manifest.json").write_text(json.dumps(manifest | {"settings": 1}))
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (truncate, "last.solverstate has .* bytes"),
+        (flip_a_bit, "last.caffemodel is not what was written"),
+        (lose_a_file, "missing or unreadable"),
+        (empty_manifest, "missing or unreadable"),
+        (foreign, "other settings"),
+    ],
+)
+def test_a_damaged_snapshot_is_named_and_the_one_before_it_used(tmp_path, whole, capsys, damage, words):
+    folder = halted(tmp_path / "run")
+    damage(snapshots_of(folder)[-1])
+    assert_same(fit(folder), whole)
+    said = capsys.readouterr().out
+    assert "snapshot_0003 cannot be used" in said and re.search(words, said)
+    assert (folder / "damaged_snapshot_0003").is_dir()  # nothing saved is thrown away
+
+
+def test_two_damaged_snapshots_begin_anew(tmp_path, whole, capsys):
+    folder = halted(tmp_path / "run")
+    for snapshot in snapshots_of(folder):
+        truncate(snapshot)
+    assert_same(fit(folder), whole)
+    assert capsys.readouterr().out.count("cannot be used") == 2
+
+
+def test_best_weights_that_a_crash_left_behind_are_made_good(tmp_path, whole, monkeypatch):
+    """A crash between the snapshot of the best epoch and its copy to best.caffemodel."""
+    keep = snapshots.keep_best
+
+    def crash(folder, snapshot):
+        if snapshot.name == f"snapshot_{whole.result['best_epoch']:04d}":
+            raise SystemError("crash")
+        keep(folder, snapshot)
+
+    monkeypatch.setattr(snapshots, "keep_best", crash)
+    with pytest.raises(SystemError):
+        fit(tmp_path / "run")
+    monkeypatch.setattr(snapshots, "keep_best", keep)
+    assert_same(fit(tmp_path / "run"), whole)
+
+
+def test_the_two_newest_snapshots_are_kept(tmp_path):
+    assert [path.name for path in snapshots_of(halted(tmp_path / "run"))] == ["snapshot_0002", "snapshot_0003"]
+
+
+def test_a_lost_run_folder_comes_back_from_its_copy(tmp_path, whole, capsys):
+    """What a Colab disconnect does: the machine is gone, the copy on Drive is there."""
+    halted(tmp_path / "first" / "run", backup=tmp_path / "drive")
+    run = fit(tmp_path / "second" / "run", backup=tmp_path / "drive")
+    assert "goes on from its copy" in capsys.readouterr().out
+    assert_same(run, whole)
+    assert snapshots_of(run.folder)[0].name == "snapshot_0005"
+    backup.bring_back(tmp_path / "third" / "run", tmp_path / "drive")  # the finished one
+    assert_same(solver.load(tmp_path / "third" / "run"), whole)
+
+
+def test_a_copy_that_cannot_be_made_or_read_is_a_warning(tmp_path, whole, capsys):
+    (tmp_path / "drive").write_text("no folder")
+    assert_same(fit(tmp_path / "run", backup=tmp_path / "drive"), whole)
+    assert capsys.readouterr().out.count("Warning: no copy of run") == 7  # each epoch's, and the end's
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "again.tar").write_bytes(b"cut short")
+    assert_same(fit(tmp_path / "again", backup=tmp_path / "other"), whole)
+    assert "starts anew" in capsys.readouterr().out
