@@ -186,7 +186,7 @@ def fit(
         )
         try:
             with _sigterm_as_interrupt():
-                status = parallel.run(size, _train, job, numbers=_numbers(solver.net))
+                status = parallel.run(size, _train, job, numbers=numbers(solver.net))
         except KeyboardInterrupt:
             if not snapshots.newest(folder, settings):
                 raise
@@ -251,7 +251,7 @@ def _train(team, job):
         file=sys.stdout,
         disable=not job.progress or team.rank > 0,
     )  # plain text: widget bars break GitHub
-    with bar, _averaging(job.solver, team) as weight:
+    with bar, averaging(job.solver, team) as weight:
         for epoch in range(len(tables.history) + 1, recipe.max_epochs + 1):
             began = time.perf_counter()
             row, steps = _epoch(job, team, weight, epoch, bar)
@@ -267,7 +267,7 @@ def _train(team, job):
 
 
 @contextlib.contextmanager
-def _averaging(solver, team):
+def averaging(solver, team):
     """Inside, gradients, loss and accuracy are those of the whole batch before each update, in every process.
 
     Yields a list whose one element is the weight of this process's part of the batch, to be set before each step.
@@ -292,7 +292,7 @@ def _parameters(net):
     return list({blob.data.ctypes.data: blob for blob in blobs}.values())
 
 
-def _numbers(net):
+def numbers(net):
     """How many numbers one averaging adds up: all gradients, the loss and the accuracy."""
     return sum(blob.count for blob in _parameters(net)) + 2
 
