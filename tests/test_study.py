@@ -182,12 +182,13 @@ def test_what_is_missing_or_unplanned_is_named(record, capsys):
         records.load("third")
 
 
-def test_few_labels_are_that_many_of_each_class_and_their_own():
-    labels = np.random.default_rng(0).integers(0, 5, 200)
-    some = plan.few_labels(Examples(np.arange(200), labels), 7, seed=1)
-    assert np.bincount(some.labels).tolist() == [7] * 5
-    assert (labels[some.inputs] == some.labels).all() and len(set(some.inputs)) == 35
-    assert len(plan.few_labels(Examples(np.arange(200), labels), 1000, seed=1)) == 200
+def test_few_labels_are_that_many_of_each_class_repeated_to_a_whole_epoch():
+    labels = np.random.default_rng(0).integers(0, 5, 210)
+    some = plan.few_labels(Examples(np.arange(210), labels), 7, seed=1)
+    assert len(some) == 210 and (labels[some.inputs] == some.labels).all()
+    chosen, times = np.unique(some.inputs, return_counts=True)
+    assert np.bincount(labels[chosen]).tolist() == [7] * 5 and set(times) == {6}
+    assert len(set(plan.few_labels(Examples(np.arange(210), labels), 1000, seed=1).inputs)) == 210
 
 
 def test_random_trunks_are_seeded_and_scaled_as_he_says():
