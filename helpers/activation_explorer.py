@@ -58,8 +58,8 @@ def activations(layers, branch, examples, class_names, images=16):
                 int, np.unravel_index(channel.argmax(), channel.shape)
             )
 
-    def select(x, y):
-        channel, row, column = views.unit_in_grid(x, y, blob().shape)
+    def select(across, down):
+        channel, row, column = views.unit_in_grid(across, down, blob().shape)
         controls["strongest"].value = False
         controls["channel"].value, controls["row"].value, controls["column"].value = channel, row, column
 
@@ -79,7 +79,7 @@ class ActivationPanels:
     def seen(self, image, blob, row, column):
         picture = self.looks[image].image
         top, left, bottom, right = self.fields[blob].box(row, column, len(picture))
-        figure = views.seen_by_unit(picture, (top, left, bottom, right), "the image")
+        figure = views.seen_by_unit(picture, (top, left, bottom, right))
         return (
             figure,
             f"The image; outlined rows {top} to {bottom - 1}, columns {left} to {right - 1}: what the unit sees.",

@@ -1,16 +1,20 @@
-"""The charts behind the explorers' controls: curves, bars, confusion; the same rules as in views."""
+"""The charts behind the explorers' controls: curves, bars, confusion; on pages as in views."""
 
 import math
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from PIL import Image
 
 from helpers.drawing import BLUE, COLOURS, ORANGE, VERMILLION, styled
-from helpers.views import MARK, PAGE, TITLE, headline, place, shortened
+from helpers.views import HALF, PAGE, TITLE, coloured, headline, outline, page, picture, shortened, write
 
 WIDE = 8.2  # inches, the width of a page of curves
+NAMED = 20  # classes of a confusion matrix whose names are written
+COUNTED = 12  # classes of one whose counts are
+ROW = 0.22  # inches, a bar and its share of the space to the next
 
 
 @styled
@@ -23,22 +27,23 @@ def curves(runs, xlabel, ylabel, log=False, rule=None, rates=False):
     """
     title = "training solid, validation dashed" if len(runs) > 1 else ""
     top = 0.2 + 0.22 * math.ceil((max(len(runs), 2) + 4) / 3) + 0.22 * bool(title)  # of a legend with every mark
-    figure = Figure(figsize=(WIDE, top + 3.7), layout="none")
-    axes = place(figure, 0.75, top, WIDE - 0.9 - 0.75 * rates, 3.15, xlabel=xlabel, ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure = page(WIDE, top + 3.7)
+    axes = _axes(figure, 0.75, top, WIDE - 0.9 - 0.75 * rates, 3.15, xlabel, ylabel, log)
     for label, run in runs.items():
         hue = COLOURS[run["colour"] % len(COLOURS)]
         axes.plot(*run["training"], color=hue, label=label if len(runs) > 1 else "training")
         dashed = {"color": hue} if len(runs) > 1 else {"color": VERMILLION, "label": "validation"}
         axes.plot(*run["validation"], "--", **dashed)
-    top = max(y.max() for run in runs.values() for _, y in (run["training"], run["validation"]))
-    axes.set(**{"yscale": "log"} if log else {"ylim": (0, 1.06 * top)})
+    highest = max(y.max() for run in runs.values() for _, y in (run["training"], run["validation"]))
+    if not log:
+        axes.set_ylim(0, 1.06 * highest)
     if rule:
         _draw_rule(axes, *rule)
     if rates:
         second = axes.twinx()
+        _log_scale(second)
         for run in runs.values():
-            second.semilogy(*run["learning rate"], ":", color=COLOURS[run["colour"] % len(COLOURS)])
+            second.plot(*run["learning rate"], ":", color=COLOURS[run["colour"] % len(COLOURS)])
         second.set_ylabel("learning rate, dotted (log scale)")
         second.grid(False)
         second.spines.right.set_visible(True)
@@ -54,10 +59,18 @@ def curves(runs, xlabel, ylabel, log=False, rule=None, rates=False):
 
 
 def _draw_rule(axes, best_x, best, epsilon, waits, stop_x):
-    for left, right, used in waits:
-        axes.axvspan(left, right, color=ORANGE, alpha=0.08 + 0.4 * used, linewidth=0)
-    if waits:
-        axes.patches[-1].set_label("no improvement: patience running out")
+    if waits:  # one artist for all
+        lefts, rights, used = map(np.array, zip(*waits))
+        colours = [to_rgba(ORANGE, 0.08 + 0.4 * share) for share in used]
+        bottom, top = axes.get_ylim()
+        axes.broken_barh(
+            list(zip(lefts, rights - lefts)),
+            (bottom, top - bottom),
+            facecolors=colours,
+            linewidth=0,
+            label="no improvement: patience running out",
+        )
+        axes.set_ylim(bottom, top)
     axes.axhspan(best - epsilon, best, color=VERMILLION, alpha=0.25, linewidth=0)
     axes.axhline(best - epsilon, color=VERMILLION, linewidth=1, label="to be beaten: best − epsilon")
     axes.plot(
@@ -77,89 +90,146 @@ def _draw_rule(axes, best_x, best, epsilon, waits, stop_x):
 @styled
 def rate_curves(rates, shade=False):
     """Learning rates over epochs, log scale. rates: {label: (epochs, rates)}; shade: between the first two."""
-    figure = Figure(figsize=(8.2, 4.2), layout="none")
-    axes = place(figure, 0.85, 0.5, 7.2, 3.1, xlabel="epoch", ylabel="learning rate (log scale)")
+    figure = page(WIDE, 4.2)
+    axes = _axes(figure, 0.85, 0.5, 7.2, 3.1, "epoch", "learning rate (log scale)", log=True)
     for label, (epochs, values) in rates.items():
-        axes.semilogy(epochs, values, label=label)
+        axes.plot(epochs, values, label=label)
     if shade:
         (epochs, first), (_, second) = list(rates.values())[:2]
         axes.fill_between(epochs, first, second, color=ORANGE, alpha=0.2, linewidth=0)
-    if axes.get_ylim()[1] < 12 * axes.get_ylim()[0]:  # less than a decade: label more than its ends
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.01)
     figure.legend(loc="upper left", bbox_to_anchor=(0.03, 1), ncols=2)
     return figure
 
 
 @styled
-def confusion_cell(matrix, class_names, cell):
-    """A confusion matrix (C, C) of counts, the cell (true, predicted) outlined; names where there is room for them."""
-    count, few = len(class_names), len(class_names) <= 20
-    left, bottom = (1.15, 1.15) if few else (0.65, 0.6)
-    side = PAGE - left - 0.05
-    figure = Figure(figsize=(PAGE, side + bottom + 0.1), layout="none")
-    axes = place(figure, left, 0.1, side, side, xlabel="predicted class", ylabel="true class")
-    share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
-    axes.grid(False)
-    if few:
-        names = [shortened(name) for name in class_names]
-        axes.set_xticks(range(count), names, rotation=60, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(count), names)
-    if count <= 12:
-        for (row, column), number in np.ndenumerate(matrix):
-            colour = "white" if share[row, column] > 55 else "black"
-            axes.text(column, row, number, ha="center", va="center", fontsize=9, color=colour)
-    row, column = cell
-    axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **MARK))
+def confusion(matrix, class_names):
+    """A confusion matrix (C, C) of counts, colour is the share of the row; names and counts where there is room."""
+    count = len(class_names)
+    left, top, side = _matrix_place(count)
+    figure = page(PAGE, top + side + (1.15 if count <= NAMED else 0.3))
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    picture(figure, left, top, side, coloured(share, 0, 1, "Blues"))
+    middles = (np.arange(count) + 0.5) * side / count
+    for middle, name in zip(middles, class_names if count <= NAMED else ()):
+        write(figure, left - 0.05, top + middle, shortened(name), ha="right", va="center")
+        look = {"rotation": 60, "ha": "right", "rotation_mode": "anchor", "va": "center"}
+        write(figure, left + middle, top + side + 0.1, shortened(name), **look)
+    for (row, column), number in np.ndenumerate(matrix if count <= COUNTED else np.empty((0, 0))):
+        colour = "white" if share[row, column] > 0.55 else "black"
+        look = {"ha": "center", "va": "center", "fontsize": 9, "color": colour}
+        write(figure, left + middles[column], top + middles[row], number, **look)
+    write(figure, 0, top + side / 2, "true class", rotation=90, va="center", fontsize=11)
+    write(
+        figure, left + side / 2, figure.get_figheight() - 0.02, "predicted class", ha="center", va="bottom", fontsize=11
+    )
+    return figure
+
+
+def _matrix_place(count):
+    """(left, top, side) of the matrix on its page, in inches."""
+    left = 1.25 if count <= NAMED else 0.3
+    return left, 0.05, PAGE - left - 0.05
+
+
+def cell_at(across, down, page_height, count):
+    """(true, predicted) of the cell at a share of the width and height of a page of `confusion`; the nearest one."""
+    left, top, side = _matrix_place(count)
+    places = (down * page_height - top, across * PAGE - left)
+    return tuple(min(max(int(place / side * count), 0), count - 1) for place in places)
+
+
+@styled
+def with_cell(drawn, cell, count):
+    """The page of `confusion`, drawn already (drawing.pixels), with one cell outlined."""
+    left, top, side = _matrix_place(count)
+    figure = _page_of(drawn)
+    outline(figure, left, top, side / count, (*cell, 1, 1), 0)
     return figure
 
 
 @styled
-def class_bars(accuracies, class_names, chosen, most=10):
-    """Each class's accuracy, sorted, the chosen class in vermillion; of many classes the best and the worst."""
-    order = np.argsort(accuracies, kind="stable")
-    if len(order) > 2 * most:
-        order = np.concatenate([order[:most], order[-most:]])
-    figure = Figure(figsize=(PAGE, 0.95 + 0.2 * len(order)), layout="none")
-    axes = place(figure, 1.25, TITLE, PAGE - 1.4, 0.2 * len(order), xlabel="accuracy (%)")
-    cut = f", {most} worst and {most} best" if len(order) < len(accuracies) else ""
-    headline(figure, f"accuracy by class{cut}")
-    colours = [VERMILLION if label == chosen else BLUE for label in order]
-    axes.barh(range(len(order)), 100 * np.asarray(accuracies)[order], height=0.7, color=colours)
-    axes.set_yticks(range(len(order)), [shortened(class_names[label]) for label in order])
-    axes.set(xlim=(0, 100), ylim=(-0.6, len(order) - 0.4))
-    axes.grid(False, axis="y")
+def class_bars(accuracies, class_names, shown):
+    """The accuracies of the classes in `shown`, in that order, as bars."""
+    figure = page(PAGE, TITLE + ROW * len(shown) + 0.05)
+    cut = "" if len(shown) == len(accuracies) else f", {len(shown) // 2} best and worst"
+    headline(figure, 0, f"accuracy by class{cut}")
+    bars(figure, PAGE, [class_names[label] for label in shown], np.asarray(accuracies)[shown])
+    return figure
+
+
+@styled
+def with_row(drawn, row):
+    """The page of `class_bars`, drawn already, with one row outlined; None outlines none."""
+    figure = _page_of(drawn)
+    if row is not None:
+        outline(figure, 0, TITLE, ROW, (row, 0.1, 1, (PAGE - 0.1) / ROW), 0, linewidth=1.5)
+    return figure
+
+
+def _page_of(drawn):
+    figure = page(PAGE, PAGE * drawn.shape[0] / drawn.shape[1])
+    picture(figure, 0, 0, PAGE, drawn)
     return figure
 
 
 @styled
 def class_view(image, probabilities, class_names, occlusion, most=5):
     """The likeliest classes as bars, and where hiding a square of the image lowers the first one's probability."""
-    figure = Figure(figsize=(PAGE, 2.75), layout="none")
-    headline(figure, "likeliest classes (%)")
-    order = np.argsort(-probabilities, kind="stable")[:most][::-1]
-    axes = place(figure, 0.95, TITLE, 1.05, 1.75)
-    axes.barh(range(len(order)), 100 * probabilities[order], height=0.7)
-    axes.set_yticks(range(len(order)), [shortened(class_names[label], 11) for label in order])
-    axes.set(xlim=(0, 100), xticks=[0, 50, 100])
-    axes.grid(False, axis="y")
-    axes = place(figure, 2.25, TITLE, 1.75, 1.75)
-    axes.set_title("hide a square, and …")
-    axes.axis("off")
-    axes.imshow(image.mean(axis=2), cmap="gray", alpha=0.6)
-    side, limit = image.shape[0], 100 * max(np.abs(occlusion).max(), 1e-9)
-    drawn = axes.imshow(
-        100 * occlusion,
-        extent=(-0.5, side - 0.5, side - 0.5, -0.5),
-        cmap="PuOr",
-        vmin=-limit,
-        vmax=limit,
-        alpha=0.65,
-        interpolation="bilinear",
+    side = 1.75
+    figure = page(PAGE, TITLE + side + 0.6)
+    order = np.argsort(-probabilities, kind="stable")[:most]
+    headline(figure, 0, "likeliest classes")
+    bars(figure, PAGE - HALF - 0.1, [class_names[label] for label in order], probabilities[order])
+    headline(figure, PAGE - HALF, "if a square is hidden")
+    limit = max(np.abs(occlusion).max(), 0.01)
+    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    smooth = Image.fromarray(occlusion.astype(np.float32)).resize(grey.shape[1::-1], Image.Resampling.BILINEAR)
+    fall = coloured(np.asarray(smooth), -limit, limit, "PuOr")
+    picture(figure, PAGE - HALF, TITLE, side, np.uint8(0.35 * grey + 0.65 * fall))
+    picture(
+        figure, PAGE - HALF, TITLE + side + 0.07, side, coloured(np.linspace(0, 1, 64)[None], 0, 1, "PuOr"), height=0.12
     )
-    bar = figure.colorbar(drawn, cax=place(figure, 2.25, TITLE + 1.82, 1.75, 0.12), orientation="horizontal")
-    bar.set_ticks([-limit, 0, limit], labels=[f"{value:+.0f}" for value in (limit, 0, -limit)])
-    bar.set_label("its probability (points)")
+    for share, value in ((0, limit), (0.5, 0), (1, -limit)):
+        words = f"{100 * value:+.0f}" if value else "0"
+        write(
+            figure,
+            PAGE - HALF + share * side,
+            TITLE + side + 0.21,
+            words,
+            ha=("left", "center", "right")[int(2 * share)],
+        )
+    write(figure, PAGE - HALF, TITLE + side + 0.38, "points for the first class")
     return figure
+
+
+def bars(figure, width, names, shares):
+    """Horizontal bars, from 0 to 1, with a name to the left of each and its percentage to the right."""
+    start, full = 1.2, width - 1.2 - 0.45
+    for number, (name, share) in enumerate(zip(names, shares)):
+        middle = TITLE + (number + 0.5) * ROW
+        write(figure, start - 0.06, middle, shortened(name), ha="right", va="center_baseline")
+        corner = start, figure.get_figheight() - middle - 0.35 * ROW
+        figure.add_artist(Rectangle(corner, share * full, 0.7 * ROW, color=BLUE, transform=figure.dpi_scale_trans))
+        write(figure, start + share * full + 0.05, middle, f"{share:.0%}", va="center_baseline", fontsize=9)
+
+
+def _axes(figure, left, top, width, height, xlabel, ylabel, log):
+    """Axes at a place in inches from the figure's top left corner."""
+    across, down = figure.get_size_inches()
+    place = (left / across, 1 - (top + height) / down, width / across, height / down)
+    axes = figure.add_axes(place, xlabel=xlabel, ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    if log:
+        _log_scale(axes)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    return axes
+
+
+def _log_scale(axes):
+    """A log scale with few marks, each with its number: drawing the usual minor ones takes longer than the curves."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1g}"))

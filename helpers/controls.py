@@ -57,8 +57,8 @@ class Explorer(VBox):
     panels: functions whose parameters are names of controls; each returns (Figure, alt text), or a str, words in HTML.
         A panel is drawn again when one of its own controls changes.
     adjust: called with the name of the changed control before anything is drawn; it may set other controls.
-    clicked: (panel function, handler): a click on that panel's picture calls handler(x, y), in the data coordinates
-        of the axes that it falls on.
+    clicked: (panel function, handler): a click on that panel's picture calls handler(across, down), the shares of its
+        width and height.
 
     An exception in a callback is shown under the controls, where an executed notebook keeps it for
     scripts/notebook_errors.py; without a notebook it is raised as usual.
@@ -67,7 +67,7 @@ class Explorer(VBox):
     def __init__(self, controls, panels, adjust=lambda name: None, clicked=None):
         self.controls, self.panels = controls, {panel.__name__: panel for panel in panels}
         self.views = {name: HTML(layout=Layout(max_width="100%", margin="0 12px 8px 0")) for name in self.panels}
-        self.figures, self._drawn, self._pictures, self._busy = {}, {}, {}, False
+        self._drawn, self._pictures, self._busy = {}, {}, False
         self.name = uuid.uuid4().hex  # in CSS classes, which are the whole page's
         self.trouble = Output()
         wrap = Layout(display="flex", flex_flow="row wrap", align_items="flex-start", max_width="100%")
@@ -97,8 +97,8 @@ class Explorer(VBox):
                     f'<div aria-live="polite" style="line-height: 1.45; max-width: 60em">{result}</div>'
                 )
             else:
-                self.figures[name], alt = result
-                self._pictures[name] = drawing.img(drawing.png(self.figures[name]), alt)
+                figure, alt = result
+                self._pictures[name] = drawing.img(drawing.png(figure), alt)
             self._drawn[name], self.views[name].value = values, self._pictures[name]
 
     def _react(self, act, *arguments):
@@ -121,11 +121,7 @@ class Explorer(VBox):
         def picked(change):
             name, across, down = change["new"]
             if name == self.name:
-                figure = self.figures[panel.__name__]
-                x, y = across * figure.bbox.width, (1 - down) * figure.bbox.height
-                for axes in figure.axes:
-                    if axes.bbox.contains(x, y):
-                        self._react(handler, *axes.transData.inverted().transform((x, y)))
+                self._react(handler, across, down)
 
         clicks().observe(picked, "click")
         return clicks()

@@ -8,15 +8,17 @@ import pathlib
 from operator import attrgetter
 
 import matplotlib.pyplot as plt
+import numpy as np
 from IPython.display import display
-from matplotlib import rc_params_from_file
+from matplotlib import rc_context, rc_params_from_file
 from matplotlib.figure import Figure
 from PIL import Image
 
 STYLE = pathlib.Path(__file__).with_name("course.mplstyle")
 DPI = 160  # of the PNGs, which are shown at 100 dots per inch: sharp when enlarged, and on dense screens
 LIVE_DPI = 130  # of the pictures that follow a slider
-COLOURS = rc_params_from_file(STYLE, use_default_template=False)["axes.prop_cycle"].by_key()["color"]
+COURSE = rc_params_from_file(STYLE, use_default_template=False)  # read once: reading takes as long as a small figure
+COLOURS = COURSE["axes.prop_cycle"].by_key()["color"]
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW = COLOURS
 
 
@@ -25,7 +27,7 @@ def styled(draw):
 
     @functools.wraps(draw)
     def under_style(*args, **kwargs):
-        with plt.style.context(STYLE):
+        with rc_context(COURSE):
             figure = draw(*args, **kwargs)
             for axes in filter(attrgetter("axison"), figure.axes):
                 for axis in (axes.xaxis, axes.yaxis):  # a tick is made when first asked for, in the style of then
@@ -47,9 +49,14 @@ def png(figure):
         options = {"dpi": LIVE_DPI, "pil_kwargs": {"compress_level": 1}}
     else:
         options = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.08}
-    with plt.style.context(STYLE):
+    with rc_context(COURSE):
         figure.savefig(buffer, format="png", **options)
     return buffer.getvalue()
+
+
+def pixels(figure):
+    """A figure as uint8 (height, width, 3), to be drawn on again."""
+    return np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"))
 
 
 def img(picture, alt):

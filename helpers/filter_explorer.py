@@ -6,7 +6,6 @@ import numpy as np
 
 from helpers import filters as numbers, inspection, nets, pictures, views, weights
 from helpers.controls import Explorer, choice, slider, stops, tick
-from helpers.examples import Examples
 
 CONV1 = nets.CONVOLUTIONS[0]
 ALONE = "no other"
@@ -16,18 +15,27 @@ ORDERS = ["number", "norm", "colourfulness", "change"]
 END = ("the end", "end")  # on the slider over recorded epochs: the weights that the network ended with
 
 
-def filters(networks, branch, examples, before=None, epochs=None):
+def filters(networks, branch=None, examples=None, before=None, epochs=None):
     """The filters of every convolution, a second network beside the first, one filter enlarged and what it likes.
 
-    networks: {label: {layer: [weights, bias]}}, all of `branch`'s shapes. branch: the prototxt message.
-    examples: Examples of images, of which the first 200 are searched for patches when this is made (seconds).
+    networks: {label: {layer: [weights, bias]}}, all of the same shapes; shown are the convolutions that all have.
+    branch, examples: their prototxt message, and Examples of images, of which the first 200 are searched for the
+        patches that excite each filter most when this is made (seconds); without them no patches are shown.
     before: label of the network to which `change` refers; the first where None.
     epochs: {label: {epoch: conv1's weights}}, recorded during trainings: a slider runs over them.
     """
-    panels = FilterPanels(networks, branch, examples, before or next(iter(networks)), epochs or {})
+    panels = FilterPanels(
+        networks,
+        before or next(iter(networks)),
+        epochs or {},
+        examples.inputs if branch else None,
+        {label: _favourites(own, branch, examples) for label, own in networks.items()} if branch else {},
+        inspection.receptive_fields(branch) if branch else {},
+    )
     first = networks[panels.before][CONV1][0]
+    layers = [layer for layer in nets.CONVOLUTIONS if all(layer in own for own in networks.values())]
     controls = {
-        "layer": choice("layer", list(nets.CONVOLUTIONS)),
+        "layer": choice("layer", layers),
         "network": choice("network", list(networks)),
         "beside": choice("beside it", [ALONE, *networks]),
         "paired": tick("pair by best match"),
@@ -52,33 +60,27 @@ def filters(networks, branch, examples, before=None, epochs=None):
             controls["epoch"].options = [*((str(epoch), epoch) for epoch in recorded), END]
             controls["epoch"].value = "end"
 
-    def select(x, y):
+    def select(across, down):
         weight = networks[controls["network"].value][controls["layer"].value][0]
-        controls["place"].value = views.place_in_grid(x, y, len(weight), weight.shape[2])
+        controls["place"].value = views.unit_in_grid(across, down, (len(weight), *weight.shape[2:]))[0]
 
     adjust("layer")
-    pictures_ = [panels.grid, panels.second_grid, panels.detail, panels.patches, panels.words]
-    return Explorer(controls, pictures_, adjust, (panels.grid, select))
+    shown = [panels.grid, panels.second_grid, panels.detail, *([panels.patches] if branch else []), panels.words]
+    return Explorer(controls, shown, adjust, (panels.grid, select))
 
 
 @dataclass(frozen=True, eq=False)
 class FilterPanels:
-    """The panels of `filters`; its arguments, and where in the examples each filter answers most strongly."""
+    """The panels of `filters`. images: patches are cut from them. favourites: {label: {layer: (image, row, column)
+    of each filter's strongest answers}}, as inspection.strongest gives. fields: {layer: its receptive field}.
+    """
 
     networks: dict
-    branch: object
-    examples: Examples
     before: str
     epochs: dict
-
-    def __post_init__(self):
-        found = {}
-        for label, layers in self.networks.items():
-            net = nets.instantiate(self.branch)
-            weights.transplant(layers, net)
-            found[label] = inspection.strongest(net, self.examples, nets.CONVOLUTIONS)
-        object.__setattr__(self, "favourites", found)
-        object.__setattr__(self, "fields", inspection.receptive_fields(self.branch))
+    images: np.ndarray
+    favourites: dict
+    fields: dict
 
     def weight(self, network, layer, epoch="end"):
         recorded = self.epochs.get(network, {}) if layer == CONV1 else {}
@@ -142,10 +144,10 @@ class FilterPanels:
 
     def patches(self, network, layer, epoch, order, place):
         index = self.arrangement(network, layer, epoch, order)[place]
-        side, cut = self.examples.inputs.shape[1], []
+        side, cut = self.images.shape[1], []
         for image, row, column in self.favourites[network][layer][index]:
             top, left, bottom, right = self.fields[layer].box(row, column, side)
-            cut.append(self.examples.inputs[image, top:bottom, left:right])
+            cut.append(self.images[image, top:bottom, left:right])
         figure = views.image_sheet(cut, f"what excites filter {index} most")
         return figure, f"{len(cut)} patches, one of an image each, that excite filter {index} of {layer} most."
 
@@ -161,6 +163,12 @@ class FilterPanels:
             matched, correlations = self.partners(network, layer, epoch, order, beside, paired)
             told.append(f"most like filter {matched[place]} of {beside}, correlation {correlations[place]:.2f}")
         return ", ".join(told) + "."
+
+
+def _favourites(layers, branch, examples):
+    net = nets.instantiate(branch)
+    weights.transplant(layers, net)
+    return inspection.strongest(net, examples, nets.CONVOLUTIONS)
 
 
 def _one_channel(weight, channel):

@@ -1,14 +1,17 @@
 """The explorer of mistakes: a confusion matrix with the images behind each cell."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from ipywidgets import Layout, Select
 
-from helpers import chart_views, evaluation, views
+from helpers import chart_views, drawing, evaluation, views
 from helpers.controls import WORDS, Explorer, choice
+from helpers.views import PAGE
 
 SHOWN = 12  # images behind a cell
+EXTREMES = 10  # of many classes, as many of the best and of the worst are shown as bars
 
 
 def mistakes(probabilities, images, labels, class_names):
@@ -41,10 +44,10 @@ def mistakes(probabilities, images, labels, class_names):
         cell = controls["true"].value, controls["predicted"].value
         controls["frequent"].value = cell if cell in dict(map(reversed, frequent)) else None
 
-    def select(x, y):
-        last = len(class_names) - 1
-        controls["true"].value = min(max(round(y), 0), last)
-        controls["predicted"].value = min(max(round(x), 0), last)
+    def select(across, down):
+        height = PAGE * len(panels.drawn) / panels.drawn.shape[1]
+        cell = chart_views.cell_at(across, down, height, len(class_names))
+        controls["true"].value, controls["predicted"].value = cell
         adjust("true")
 
     return Explorer(controls, [panels.matrix, panels.images_beside, panels.words], adjust, (panels.matrix, select))
@@ -60,6 +63,19 @@ class MistakePanels:
     class_names: tuple
     counts: np.ndarray
 
+    @functools.cached_property
+    def drawn(self):
+        """The matrix, drawn once: only the outline moves."""
+        return drawing.pixels(chart_views.confusion(self.counts, self.class_names))
+
+    @functools.cached_property
+    def bars(self):
+        """(accuracies, the classes shown, the best first, their bars drawn)."""
+        accuracies = np.diag(self.counts) / np.maximum(self.counts.sum(axis=1), 1)
+        order = np.argsort(-accuracies, kind="stable")
+        order = order if len(order) <= 2 * EXTREMES else np.concatenate([order[:EXTREMES], order[-EXTREMES:]])
+        return accuracies, order, drawing.pixels(chart_views.class_bars(accuracies, self.class_names, order))
+
     def frequent(self, most=30):
         """The cells off the diagonal that hold most images, [(words, (true, predicted))], the fullest first."""
         off = self.counts - np.diag(np.diag(self.counts))
@@ -68,13 +84,13 @@ class MistakePanels:
         return [(f"{self._name(t)} taken for {self._name(p)}: {off[t, p]}", (t, p)) for t, p in cells]
 
     def matrix(self, true, predicted):
-        figure = chart_views.confusion_cell(self.counts, self.class_names, (true, predicted))
+        figure = chart_views.with_cell(self.drawn, (true, predicted), len(self.class_names))
         return figure, f"Confusion matrix; outlined: {self._name(true)} taken for {self._name(predicted)}."
 
     def images_beside(self, beside, true, predicted):
         if beside == "accuracy by class":
-            accuracies = np.diag(self.counts) / np.maximum(self.counts.sum(axis=1), 1)
-            figure = chart_views.class_bars(accuracies, self.class_names, true)
+            accuracies, order, drawn = self.bars
+            figure = chart_views.with_row(drawn, order.tolist().index(true) if true in order else None)
             return figure, f"Accuracy of each class, sorted; {self._name(true)} has {accuracies[true]:.0%}."
         if beside == "surest mistakes":
             chosen = evaluation.most_confident_errors(self.probabilities, self.labels, SHOWN)

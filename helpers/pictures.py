@@ -18,7 +18,7 @@ def image_grid(images, titles=None, columns=8, title=None):
     columns = min(columns, len(images))
     width = min(2, 10 / columns)
     figure, grid = panels(math.ceil(len(images) / columns), columns, width, text=bool(titles))
-    for axes, image, words in zip(grid.flat, _as_pictures(images), titles or [""] * len(images)):
+    for axes, image, words in zip(grid.flat, as_pictures(images), titles or [""] * len(images)):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
         axes.set_title(textwrap.fill(words, int(12 * width)), fontsize=10, fontweight="normal", loc="center")
     if title:
@@ -48,7 +48,7 @@ def class_examples(image_set, per_class=8):
 def tiles(tiles, permutation=None, title=None):
     """Nine tiles (9, t, t, 3) as a 3x3 grid, each with the number of its cell: 1..9, or as the permutation says."""
     figure, grid = panels(1, 1, width=4.2)
-    tiles_on(grid[0, 0], tiles, permutation, title)
+    _tiles_on(grid[0, 0], tiles, permutation, title)
     return figure
 
 
@@ -58,8 +58,8 @@ def puzzle(photo, tiles, shuffled, permutation):
     figure, grid = panels(1, 3, width=3.4)
     grid[0, 0].imshow(photo)
     grid[0, 0].set_title("photograph")
-    tiles_on(grid[0, 1], tiles, None, "nine tiles")
-    tiles_on(grid[0, 2], shuffled, permutation, "the puzzle")
+    _tiles_on(grid[0, 1], tiles, None, "nine tiles")
+    _tiles_on(grid[0, 2], shuffled, permutation, "the puzzle")
     return figure
 
 
@@ -88,7 +88,7 @@ def filters(weights, title=None, columns=12, scaling="filter", order="RGB"):
     order: "BGR" for weights trained on BGR images, as the authors' and BVLC's are.
     """
     figure, grid = panels(1, 1, width=7.5, ratio=math.ceil(len(weights) / columns) / columns)
-    filters_on(grid[0, 0], weights, title, columns, scaling, order)
+    _filters_on(grid[0, 0], weights, title, columns, scaling, order)
     return figure
 
 
@@ -98,7 +98,7 @@ def filters_beside(weights, columns=8, scaling="filter", order="RGB"):
     rows = max(math.ceil(len(values) / columns) for values in weights.values())
     figure, grid = panels(1, len(weights), width=min(5, 10.5 / len(weights)), ratio=rows / columns)
     for axes, (label, values) in zip(grid.flat, weights.items()):
-        filters_on(axes, values, label, columns, scaling, order)
+        _filters_on(axes, values, label, columns, scaling, order)
     return figure
 
 
@@ -115,7 +115,7 @@ def filter_change(before, after, columns=8, order="RGB"):
     for axes, values, title, top in zip(
         grid.flat, (before, after, change), ("before", "after", words), (limit, limit, white_weight(change))
     ):
-        filters_on(axes, values, title, columns, "shared", order, top)
+        _filters_on(axes, values, title, columns, "shared", order, top)
     return figure
 
 
@@ -138,12 +138,11 @@ def activations(blob, columns=16, scaling="shared", title=None):
     return figure
 
 
-def tiles_on(axes, tiles, permutation, title):
-    """Draw nine tiles with their numbers as `tiles` does, on given axes."""
+def _tiles_on(axes, tiles, permutation, title):
     if len(tiles) != jigsaw.GRID**2:
         raise ValueError(f"a puzzle has {jigsaw.GRID**2} tiles, these are {len(tiles)}")
     side, gap = tiles.shape[1], max(2, tiles.shape[1] // 12)
-    axes.imshow(jigsaw.assemble(np.stack(_as_pictures(tiles)), gap))
+    axes.imshow(jigsaw.assemble(np.stack(as_pictures(tiles)), gap))
     axes.set_title(title or "")
     numbers = range(1, len(tiles) + 1) if permutation is None else permutation
     for number, (row, column) in zip(numbers, np.ndindex(jigsaw.GRID, jigsaw.GRID)):
@@ -163,8 +162,8 @@ def _unit(values, low, high):
     return (values - low) / np.where(high > low, high - low, 1)
 
 
-def _as_pictures(images):
-    """uint8 as they are; floats, all by one scale, the brightest and darkest 1 % of values clipped."""
+def as_pictures(images):
+    """Images, uint8 as they are; floats, all by one scale, the brightest and darkest 1 % of values clipped."""
     images = [np.asarray(image) for image in images]
     if images[0].dtype == np.uint8:
         return images
@@ -188,8 +187,11 @@ def white_weight(weights):
     return np.percentile(np.abs(weights), 99.5) or np.abs(weights).max() or 1.0
 
 
-def filters_on(axes, weights, title, columns, scaling, order, limit=None):
-    """Draw filters as `filters` does, on given axes; limit: the weight drawn white where the scaling is shared."""
+def filter_pictures(weights, scaling="filter", order="RGB", limit=None):
+    """Filters as pictures, float (N, k, k, 3) in [0, 1]; arguments as in `filters`.
+
+    limit: the weight drawn white where the scaling is shared, instead of these weights' own.
+    """
     weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim != 4 or weights.shape[1] not in (1, 3):
         raise ValueError(
@@ -203,5 +205,9 @@ def filters_on(axes, weights, title, columns, scaling, order, limit=None):
     else:
         pictures = np.clip(0.5 + 0.5 * weights / (limit or white_weight(weights)), 0, 1)
     pictures = pictures.transpose(0, 2, 3, 1)[..., :: -1 if order == "BGR" else 1]
-    axes.imshow(mosaic(np.broadcast_to(pictures, pictures.shape[:3] + (3,)), columns, 1.0))
+    return np.broadcast_to(pictures, pictures.shape[:3] + (3,))
+
+
+def _filters_on(axes, weights, title, columns, scaling, order, limit=None):
+    axes.imshow(mosaic(filter_pictures(weights, scaling, order, limit), columns, 1.0))
     axes.set_title(title or "")

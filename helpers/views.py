@@ -1,68 +1,88 @@
 """The pictures behind the explorers' controls: data in, Figure out, as in plots.
 
-Everything has its place on the page, so that nothing jumps when a slider moves and a picture is drawn in the time that
-a layout engine needs for thinking. A page is as wide as fits twice into a notebook on a screen of 1280 pixels.
+A page has everything at its place, given in inches from the top left, so that nothing jumps when a slider moves. Images
+are drawn on the page itself, without axes: making axes takes longer than drawing what is on them. A page is as wide as
+fits twice into a notebook in a window of 1280 pixels.
 """
 
 import math
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox, TransformedBbox
 
+from helpers import jigsaw
 from helpers.drawing import ORANGE, VERMILLION, styled
-from helpers.pictures import filters_on, mosaic, tiles_on
+from helpers.pictures import as_pictures, filter_pictures, mosaic
 
-PAGE = 4.3  # inches, the width of a page; wide ones are twice that
-HALF = 2.0  # inches, the side of a picture of which two stand on a page
-TITLE = 0.32  # inches, a title's line
+PAGE = 4.3  # inches, the width of a page; a page of curves is nearly twice as wide
+HALF = 2.05  # inches, the side of a picture of which two stand on a page
+TITLE = 0.32  # inches, the line above a picture
+EDGE = 0.02  # inches, around a grid, for the outline of its first tile
 MARK = {"fill": False, "edgecolor": VERMILLION, "linewidth": 2.2}
 
 
 def columns_for(count):
-    """Columns of a mosaic of `count` tiles that is half as wide again as high."""
+    """Columns of a grid of `count` tiles that is half as wide again as high."""
     return math.ceil(math.sqrt(1.5 * count))
 
 
 @styled
 def filter_grid(weights, title, limit=None, selected=None):
-    """Filters (N, 3 or 1, k, k) as a mosaic; the one at position `selected` is outlined.
+    """Filters (N, 3 or 1, k, k) as a grid; the one at position `selected` is outlined.
 
     limit: the weight drawn white, one scale for all; None stretches each filter over its own range.
     """
-    columns = columns_for(len(weights))
-    figure, axes = _picture(PAGE, math.ceil(len(weights) / columns) / columns)
-    filters_on(axes, weights, title, columns, "shared" if limit else "filter", "RGB", limit)
-    _outline(axes, selected, columns, weights.shape[2:])
+    pictures = filter_pictures(weights, "shared" if limit else "filter", limit=limit)
+    return _grid(np.uint8(255 * pictures), title, selected)
+
+
+@styled
+def channel_grid(blob, title, scaling="channel", selected=None):
+    """All channels of one image's blob (C, H, W) as a grid, the selected one outlined; scaling as plots.activations."""
+    axis = (1, 2) if scaling == "channel" else None
+    low, high = blob.min(axis, keepdims=True), blob.max(axis, keepdims=True)
+    return _grid(coloured(blob, low, high), title, selected)
+
+
+def _grid(pictures, title, selected):
+    """A page of pictures uint8 (N, h, w, 3) in rows, with white lines between."""
+    columns, (count, height, width) = columns_for(len(pictures)), pictures.shape[:3]
+    scale = (PAGE - 2 * EDGE) / (columns * (width + 1) - 1)  # inches per pixel
+    rows = math.ceil(count / columns)
+    figure = page(PAGE, TITLE + scale * (rows * (height + 1) - 1) + 2 * EDGE)
+    headline(figure, EDGE, title)
+    picture(figure, EDGE, TITLE, PAGE - 2 * EDGE, mosaic(pictures, columns, 255))
+    if selected is not None:
+        row, column = divmod(selected, columns)
+        outline(figure, EDGE, TITLE, scale, (row * (height + 1), column * (width + 1), height, width))
     return figure
 
 
-def place_in_grid(x, y, count, side):
-    """Position in a filter_grid of `count` tiles, `side` pixels high and wide, that x, y falls on."""
-    return unit_in_grid(x, y, (count, side, side))[0]
-
-
-def unit_in_grid(x, y, shape):
-    """(channel, row, column) of a channel_grid of that shape that x, y falls on; beyond the last channel, the last."""
+def unit_in_grid(across, down, shape):
+    """(channel, row, column) of a grid of that shape at a share of the page's width and height; the nearest one."""
     count, height, width = shape
-    down, row = divmod(int(y + 0.5), height + 1)
-    across, column = divmod(int(x + 0.5), width + 1)
-    return min(down * columns_for(count) + across, count - 1), min(row, height - 1), min(column, width - 1)
+    columns = columns_for(count)
+    scale = (PAGE - 2 * EDGE) / (columns * (width + 1) - 1)
+    high = TITLE + scale * (math.ceil(count / columns) * (height + 1) - 1) + 2 * EDGE
+    below, row = divmod(max(0, int((down * high - TITLE) / scale)), height + 1)
+    beside, column = divmod(max(0, int((across * PAGE - EDGE) / scale)), width + 1)
+    return min(below * columns + beside, count - 1), min(row, height - 1), min(column, width - 1)
 
 
 @styled
 def filter_detail(weight, spectrum, title, limit=None):
     """One filter (3 or 1, k, k), enlarged, and its spectrum (n, n), as filters.spectrum gives it; limit as above."""
-    figure = Figure(figsize=(PAGE, HALF + TITLE + 0.5), layout="none")
-    filters_on(
-        place(figure, 0, TITLE, HALF, HALF), weight[None], title, 1, "shared" if limit else "filter", "RGB", limit
-    )
-    figure.axes[0].axis("off")
-    axes = place(figure, HALF + 0.2, TITLE, HALF, HALF, xlabel="cycles per pixel", title="spectrum")
-    axes.imshow(spectrum, extent=(-0.5, 0.5, -0.5, 0.5))
-    axes.set_xticks([-0.5, 0, 0.5])
-    axes.set_yticks([])
-    axes.grid(False)
+    figure = page(PAGE, TITLE + HALF + 0.45)
+    headline(figure, 0, title)
+    picture(figure, 0, TITLE, HALF, filter_pictures(weight[None], "shared" if limit else "filter", limit=limit)[0])
+    headline(figure, PAGE - HALF, "its spectrum")
+    picture(figure, PAGE - HALF, TITLE, HALF, coloured(spectrum, 0, spectrum.max()))
+    for share, words, side in ((0, "−0.5", "left"), (0.5, "0\ncycles per pixel", "center"), (1, "0.5", "right")):
+        write(figure, PAGE - HALF + share * HALF, TITLE + HALF + 0.05, words, ha=side)
     return figure
 
 
@@ -72,123 +92,125 @@ def image_sheet(images, title, captions=None, columns=6, none="no image"):
 
     none: what is said where there are no images.
     """
-    step, rows = PAGE / columns, max(1, math.ceil(len(images) / columns))
-    line = 0.33 if captions else 0.04
-    figure = Figure(figsize=(PAGE, TITLE + rows * (step + line)), layout="none")
-    headline(figure, title)
+    step, rows, line = PAGE / columns, max(1, math.ceil(len(images) / columns)), 0.33 if captions else 0.04
+    figure = page(PAGE, TITLE + rows * (step + line))
+    headline(figure, 0, title)
     if not len(images):
-        figure.text(0.02, 0.6, none, va="center")
-        return figure
-    cell = max(64, max(max(image.shape[:2]) for image in images)) + 4
-    sheet = np.full((rows, columns, cell, cell, 3), 255, np.uint8)
+        write(figure, 0, TITLE + 0.1, none)
+    cell = max(64, *(max(image.shape[:2]) for image in images)) if len(images) else 64
     for number, image in enumerate(images):
-        times = (cell - 4) // max(image.shape[:2])
-        large = image.repeat(times, axis=0).repeat(times, axis=1)
-        framed = np.pad(large, ((1, 1), (1, 1), (0, 0)), constant_values=160)  # white patches end somewhere, too
-        sheet[number // columns, number % columns, : framed.shape[0], : framed.shape[1]] = framed
-    for row, cells in enumerate(sheet):
-        axes = place(figure, 0, TITLE + row * (step + line), PAGE, step)
-        axes.axis("off")
-        axes.imshow(cells.transpose(1, 0, 2, 3).reshape(cell, columns * cell, 3))
-    for number, caption in enumerate(captions or []):
         row, column = divmod(number, columns)
-        figure.text(
-            column / columns,
-            1 - (TITLE + row * (step + line) + step - 0.01) / figure.get_figheight(),
-            caption,
-            fontsize=8.5,
-            va="top",
-            linespacing=1.0,
+        times = cell // max(image.shape[:2])
+        framed = np.pad(
+            image.repeat(times, axis=0).repeat(times, axis=1), ((1, 1), (1, 1), (0, 0)), constant_values=160
         )
+        left, top, width = column * step, TITLE + row * (step + line), (step - 0.06) * framed.shape[1] / (cell + 2)
+        picture(figure, left, top, width, framed)
+        if captions:
+            write(figure, left, top + step - 0.04, captions[number], fontsize=8.5, linespacing=1.0)
     return figure
 
 
 @styled
-def cut_places(photo, cells, cell, corners, tile):
-    """A photograph with its cells (white) and the tiles cut from them (orange), as plots.grid_on_photo."""
-    figure, axes = _picture(PAGE, photo.shape[0] / photo.shape[1])
-    axes.imshow(photo)
-    axes.set_title(f"white cells of {cell} pixels, orange tiles of {tile}")
-    for positions, size, colour, width in ((cells, cell, "white", 1.2), (corners, tile, ORANGE, 2)):
-        for row, column in positions:
-            square = Rectangle((column - 0.5, row - 0.5), size, size, fill=False, edgecolor=colour, linewidth=width)
-            axes.add_patch(square)
-    return figure
-
-
-@styled
-def puzzle(tiles, permutation):
-    """A puzzle's nine tiles, each with the number of the cell that it was cut from."""
-    figure, axes = _picture(PAGE - 1, 1)
-    tiles_on(axes, tiles, permutation, "the puzzle")
-    return figure
-
-
-@styled
-def seen_by_unit(image, box, title):
+def seen_by_unit(image, box):
     """An image with the part that a unit sees outlined, and that part enlarged. box: (top, left, bottom, right)."""
-    figure = Figure(figsize=(PAGE, HALF + TITLE + 0.05), layout="none")
+    figure = page(PAGE, TITLE + HALF + 0.03)
     top, left, bottom, right = box
-    for edge, picture, words in ((0, image, title), (HALF + 0.2, image[top:bottom, left:right], "what the unit sees")):
-        axes = place(figure, edge, TITLE, HALF, HALF, title=words)
-        axes.imshow(picture)
-        axes.axis("off")
-    figure.axes[0].add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, **MARK))
-    return figure
-
-
-@styled
-def channel_grid(blob, title, scaling="channel", selected=None):
-    """All channels of one image's blob (C, H, W) as a mosaic, the selected one outlined; see plots.activations."""
-    if scaling == "channel":
-        low, high = (edge(axis=(1, 2), keepdims=True) for edge in (blob.min, blob.max))
-        blob = (blob - low) / np.where(high > low, high - low, 1)
-    columns = columns_for(len(blob))
-    figure, axes = _picture(PAGE, math.ceil(len(blob) / columns) / columns * blob.shape[1] / blob.shape[2])
-    axes.imshow(mosaic(blob[..., None], columns, np.nan)[..., 0])
-    axes.set_title(title)
-    _outline(axes, selected, columns, blob.shape[1:])
+    headline(figure, 0, "the image")
+    picture(figure, 0, TITLE, HALF, image)
+    outline(figure, 0, TITLE, HALF / image.shape[1], (top, left, bottom - top, right - left))
+    headline(figure, PAGE - HALF, "what the unit sees")
+    seen = image[top:bottom, left:right]
+    picture(figure, PAGE - HALF, TITLE, HALF * seen.shape[1] / max(seen.shape[:2]), seen)
     return figure
 
 
 @styled
 def channel_detail(channel, unit, title):
     """One channel (H, W) with its scale of values, one unit (row, column) outlined."""
-    figure = Figure(figsize=(PAGE, 2.5 + TITLE), layout="none")
-    axes = place(figure, 0, TITLE, 2.5, 2.45, title=title)
-    axes.axis("off")
-    drawn = axes.imshow(channel)
-    row, column = unit
-    axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **MARK))
-    figure.colorbar(drawn, cax=place(figure, 2.65, TITLE, 0.15, 2.45), label="activation")
+    side = 2.5
+    figure = page(PAGE, TITLE + side * channel.shape[0] / channel.shape[1] + 0.05)
+    headline(figure, 0, title)
+    low, high = channel.min(), channel.max()
+    picture(figure, 0, TITLE, side, coloured(channel, low, high))
+    outline(figure, 0, TITLE, side / channel.shape[1], (*unit, 1, 1))
+    picture(figure, side + 0.15, TITLE, 0.15, coloured(np.linspace(1, 0, 64)[:, None], 0, 1), height=side)
+    for share, value in ((0, high), (0.5, (low + high) / 2), (1, low)):
+        write(figure, side + 0.38, TITLE + share * side, f"{value:.3g}", va=("top", "center", "bottom")[int(2 * share)])
+    write(figure, side + 0.95, TITLE + side / 2, "activation", rotation=90, va="center")
     return figure
 
 
-def headline(figure, words):
-    """A bold line at the top left, where an axes' title would stand."""
-    figure.text(0, 1 - 0.09 / figure.get_figheight(), words, va="top", fontweight="bold", fontsize=12)
+@styled
+def cut_places(photo, cells, cell, corners, tile):
+    """A photograph with its cells (white) and the tiles cut from them (orange), as plots.grid_on_photo."""
+    scale = PAGE / photo.shape[1]
+    figure = page(PAGE, TITLE + scale * photo.shape[0])
+    headline(figure, 0, f"white cells of {cell} pixels, orange tiles of {tile}")
+    picture(figure, 0, TITLE, PAGE, photo)
+    for places, size, look in (
+        (cells, cell, {"edgecolor": "white", "linewidth": 1.2}),
+        (corners, tile, {"edgecolor": ORANGE}),
+    ):
+        for row, column in places:
+            outline(figure, 0, TITLE, scale, (row, column, size, size), 0, **look)
+    return figure
 
 
-def place(figure, left, top, width, height, **words):
-    """Axes at a place in inches from the figure's top left corner."""
-    across, down = figure.get_size_inches()
-    return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down), **words)
+@styled
+def puzzle(tiles, permutation):
+    """A puzzle's nine tiles (9, t, t, 3), each with the number of the cell that it was cut from."""
+    width, gap = PAGE - 1, 5
+    figure = page(width, TITLE + width)
+    headline(figure, 0, "the puzzle")
+    whole = jigsaw.assemble(np.stack(as_pictures(tiles)), gap)
+    picture(figure, 0, TITLE, width, whole)
+    step = width * (tiles.shape[1] + gap) / len(whole)
+    label = {"facecolor": "white", "edgecolor": "none", "pad": 2.5}
+    for number, (row, column) in zip(permutation, np.ndindex(jigsaw.GRID, jigsaw.GRID)):
+        write(
+            figure, column * step + 0.06, TITLE + row * step + 0.06, number, fontsize=11, fontweight="bold", bbox=label
+        )
+    return figure
 
 
-def _picture(width, ratio):
-    """A figure for one picture under a title, (Figure, Axes without ticks)."""
-    figure = Figure(figsize=(width, width * ratio + TITLE), layout="none")
-    axes = place(figure, 0.02, TITLE, width - 0.04, width * ratio - 0.02)
-    axes.axis("off")
-    axes.set_anchor("NW")
-    return figure, axes
+def page(width, height):
+    """An empty page of that size in inches."""
+    return Figure(figsize=(width, height), layout="none")
 
 
-def _outline(axes, selected, columns, shape):
-    if selected is not None:
-        row, column = divmod(selected, columns)
-        height, width = (side + 1 for side in shape)
-        axes.add_patch(Rectangle((column * width - 1, row * height - 1), width, height, clip_on=False, **MARK))
+def picture(figure, left, top, width, pixels, height=None):
+    """Draw pixels (h, w, 3), uint8 or floats in [0, 1], `width` inches wide and as high as their shape wants."""
+    height = width * pixels.shape[0] / pixels.shape[1] if height is None else height
+    box = Bbox.from_bounds(left, figure.get_figheight() - top - height, width, height)
+    image = BboxImage(TransformedBbox(box, figure.dpi_scale_trans), interpolation="nearest")
+    image.set_data(pixels if pixels.dtype == np.uint8 else np.uint8(255 * pixels))
+    figure.add_artist(image)
+
+
+def outline(figure, left, top, scale, box, around=0.5, **look):
+    """A frame round the pixels (row, column, rows, columns) of a picture at left, top, `scale` inches per pixel."""
+    row, column, rows, columns = box
+    corner = left + scale * (column - around), figure.get_figheight() - top - scale * (row + rows + around)
+    size = scale * (columns + 2 * around), scale * (rows + 2 * around)
+    figure.add_artist(Rectangle(corner, *size, transform=figure.dpi_scale_trans, **(MARK | look)))
+
+
+def write(figure, left, top, words, **look):
+    """Words whose top left is there; see matplotlib's Text for how they may look."""
+    look = {"va": "top", "fontsize": 10} | look
+    figure.text(left, figure.get_figheight() - top, words, transform=figure.dpi_scale_trans, **look)
+
+
+def headline(figure, left, words):
+    """A bold line above a picture."""
+    write(figure, left, 0.08, words, fontsize=12, fontweight="bold")
+
+
+def coloured(values, low, high, colours="cividis"):
+    """Values (..., h, w) as uint8 colours (..., h, w, 3), low to high over the whole colour map."""
+    share = (values - low) / np.where(np.greater(high, low), np.subtract(high, low), 1)
+    return colormaps[colours](np.clip(share, 0, 1), bytes=True)[..., :3]
 
 
 def shortened(name, most=14):
