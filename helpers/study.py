@@ -21,9 +21,7 @@ import time
 
 import numpy as np
 
-from helpers import course, plan, records, solver, weights
-
-TRUNK = course.ROOT / "helpers" / "pretrained" / "cfn_jigsaw_trunk.caffemodel"
+from helpers import course, plan, records, runs, trainings, weights
 
 RESERVE = 25.0  # seconds that a run needs after its last epoch: test images, predictions, files
 FILTER_EPOCHS = 12  # conv1 is recorded after each of the first epochs, and after the best and the last one
@@ -31,7 +29,7 @@ FILTER_EPOCHS = 12  # conv1 is recorded after each of the first epochs, and afte
 
 def arguments(words=None):
     parser = argparse.ArgumentParser(prog="python -m helpers.study", description=__doc__.splitlines()[0])
-    parser.add_argument("--trunk", default=TRUNK if TRUNK.is_file() else None)
+    parser.add_argument("--trunk")
     parser.add_argument("--only", default="*")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--jobs", type=int, default=1)
@@ -56,7 +54,7 @@ def chosen(only):
 
 def start_of(planned, trunk):
     """CRC-32 of the weights that a run starts from, by which a record of another trunk is recognised; None: fillers."""
-    return weights.fingerprint(plan.trunk(planned.start, planned.seed, trunk)) if planned.start else None
+    return weights.fingerprint(trainings.trunk(planned.start, planned.seed, trunk)) if planned.start else None
 
 
 def finished(planned, trunk):
@@ -66,13 +64,13 @@ def finished(planned, trunk):
     result = records.load(planned.name).result
     try:
         return result["status"] in records.DONE and result["start"] == start_of(planned, trunk)
-    except plan.NotAtHand:
+    except trainings.NotAtHand:
         return True
 
 
 def command_of(planned, trunk):
     """The command that repeats one run."""
-    from_trunk = f" --trunk {pathlib.Path(trunk).name}" if planned.start == "jigsaw" and trunk != TRUNK else ""
+    from_trunk = f" --trunk {pathlib.Path(trunk).name}" if planned.start == "jigsaw" and trunk else ""
     return f"python -m helpers.study --again --only {planned.name}{from_trunk}"
 
 
@@ -80,7 +78,7 @@ def keep_filters(folder, planned, trunk):
     """A function for solver.fit's on_epoch that keeps conv1 of the newest snapshot, float16, in FOLDER/conv1/."""
     kept = folder / "conv1"
     kept.mkdir(parents=True, exist_ok=True)
-    np.save(kept / "0000.npy", plan.trunk(planned.start, planned.seed, trunk)["conv1_s1"][0].astype(np.float16))
+    np.save(kept / "0000.npy", trainings.trunk(planned.start, planned.seed, trunk)["conv1_s1"][0].astype(np.float16))
 
     def keep(row, _):
         filters = weights.read(max(folder.glob("snapshot_*")) / "last.caffemodel")["conv1_s1"][0]
@@ -101,18 +99,18 @@ def run_one(planned, trunk, seconds, dry=False):
     began, into = time.monotonic(), course.run_folder("dry/recorded") if dry else None
     try:
         if planned.net == "pixels":
-            found = plan.nearest(planned, dry)
-            records.write_nearest(planned, command_of(planned, trunk), found, solver.provenance(), into)
+            found = trainings.nearest(planned, dry)
+            records.write_nearest(planned, command_of(planned, trunk), found, runs.provenance(), into)
             return f"{planned.name}: test accuracy {found['test'][1].mean():.2%} by nearest pixels"
         start = start_of(planned, trunk)
         keep = planned.net == "branch" and planned.trains == "all" and planned.seed == 0
-        on_epoch = keep_filters(plan.folder(planned, dry), planned, trunk) if keep else None
-        run = plan.train(planned, trunk, max(seconds - RESERVE, 1.0), dry, on_epoch)
-    except plan.NotAtHand as reason:
+        on_epoch = keep_filters(trainings.folder(planned, dry), planned, trunk) if keep else None
+        run = trainings.train(planned, trunk, max(seconds - RESERVE, 1.0), dry, on_epoch)
+    except trainings.NotAtHand as reason:
         if not dry and not finished(planned, trunk):
             records.write_not_run(planned, str(reason))
         return f"{planned.name}: not run, {reason}"
-    except plan.OutOfTime as reason:
+    except trainings.OutOfTime as reason:
         return f"{planned.name}: no time left, {reason}; the same command goes on from there"
     done = run.result["status"] in records.DONE
     records.write(
@@ -121,7 +119,7 @@ def run_one(planned, trunk, seconds, dry=False):
         command_of(planned, trunk),
         start,
         filters_of(run),
-        plan.predictions(planned, run, trunk, dry) if done and planned.seed == 0 else None,
+        trainings.predictions(planned, run, trunk, dry) if done and planned.seed == 0 else None,
         into=into,
     )
     return (
@@ -173,7 +171,7 @@ def main(words=None):
             print(f"{planned.name}: no time left for it; the same command goes on from here")
             break
         if options.again:
-            shutil.rmtree(plan.folder(planned, options.dry))
+            shutil.rmtree(trainings.folder(planned, options.dry))
         print(run_one(planned, options.trunk, deadline - time.monotonic(), options.dry), flush=True)
     return 0
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import datasets, evaluation, plan, recipes, records, solver, study, weights
+from helpers import datasets, downloads, evaluation, plan, recipes, records, solver, study, trainings, weights
 from helpers.examples import Examples
 
 LAST, TUNED, FEW = (
@@ -24,6 +24,10 @@ def recorded(tmp_path, monkeypatch):
     return tmp_path / "recorded"
 
 
+def no_network(*arguments):
+    raise ConnectionError("no network in tests")
+
+
 @pytest.fixture
 def trunk(tmp_path, monkeypatch):
     """A trunk's path; CIFAR-100's place is taken by 32 + 16 dark and bright images, two epochs each."""
@@ -38,14 +42,15 @@ def trunk(tmp_path, monkeypatch):
     monkeypatch.setenv("JIGSAW_DATA", str(tmp_path))
     monkeypatch.setenv("JIGSAW_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(datasets, "CIFAR100_CLASSES", ("dark", "bright"))
+    monkeypatch.setattr(downloads, "fetch", no_network)
     for name in ("CIFAR100_LAST_LAYER", "CIFAR100_FINE_TUNE", "ALEXNET_C100"):
         monkeypatch.setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=2, batch_size=32))
-    for cached in (plan.data, plan.trunk, plan.test_order):
+    for cached in (trainings.data, trainings.trunk, trainings.test_order):
         cached.cache_clear()
     path = tmp_path / "trunk.caffemodel"
-    weights.write(path, plan.trunk("he", 99, None))
+    weights.write(path, trainings.trunk("he", 99, None))
     yield str(path)
-    for cached in (plan.data, plan.trunk, plan.test_order):
+    for cached in (trainings.data, trainings.trunk, trainings.test_order):
         cached.cache_clear()
 
 
@@ -75,16 +80,16 @@ def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     assert tuned.result["status"] == "all epochs" and len(tuned.history) == 2
     assert sorted(tuned.filters()) == [0, 1, 2] and tuned.filters()[0].dtype == np.float16
     np.testing.assert_allclose(tuned.filters()[0], weights.read(trunk)["conv1_s1"][0], atol=1e-3)
-    final = solver.load(plan.folder(plan.everything()[TUNED]))
+    final = solver.load(trainings.folder(plan.everything()[TUNED]))
     np.testing.assert_allclose(tuned.filters()[tuned.result["best_epoch"]], final.weights()["conv1_s1"][0], atol=1e-3)
     assert "bvlc_alexnet.caffemodel" in records.load("cifar100_last_layer_supervised_s0").result["reason"]
-    assert records.label("cifar100_last_layer_supervised_s0").startswith("not run: no bvlc_alexnet")
+    assert records.label("cifar100_last_layer_supervised_s0").startswith("not run: no bvlc_alexnet.caffemodel or")
     assert records.label(TUNED).endswith(f"--only {TUNED} --trunk trunk.caffemodel` (CPU)")
 
     capsys.readouterr()
     study.main(["--trunk", trunk, "--only", f"{LAST},{TUNED},{FEW}"])  # all done: nothing is trained
     assert capsys.readouterr().out == ""
-    other = plan.trunk("he", 5, None)
+    other = trainings.trunk("he", 5, None)
     weights.write(trunk + ".other", other)
     assert not study.finished(plan.everything()[LAST], trunk + ".other")
     assert study.finished(plan.everything()[FEW], trunk + ".other")  # starts from random weights
@@ -92,15 +97,15 @@ def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
 
 def test_a_killed_run_goes_on_and_ends_the_same(trunk, runs, monkeypatch):
     planned = plan.everything()[LAST]
-    whole = plan.train(planned, trunk)
+    whole = trainings.train(planned, trunk)
     again = dataclasses.replace(planned, name="again")
 
     def killed(row, active):
         raise SystemError("killed")
 
     with pytest.raises(SystemError):
-        plan.train(again, trunk, on_epoch=killed)
-    resumed = plan.train(again, trunk)
+        trainings.train(again, trunk, on_epoch=killed)
+    resumed = trainings.train(again, trunk)
     losses = ["training_loss", "validation_loss"]
     assert resumed.history[losses].equals(whole.history[losses])
     assert resumed.result["test_loss"] == whole.result["test_loss"]
@@ -108,8 +113,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(trunk, runs, monkeypatch):
 
 def test_no_time_left_is_recorded_as_unfinished_with_its_epoch(trunk, monkeypatch):
     planned = plan.everything()[LAST]
-    train = plan.train
-    monkeypatch.setattr(plan, "train", lambda planned, trunk, seconds, *rest: train(planned, trunk, 1e-9, *rest))
+    train = trainings.train
+    monkeypatch.setattr(trainings, "train", lambda planned, trunk, seconds, *rest: train(planned, trunk, 1e-9, *rest))
     study.run_one(planned, trunk, 30)
     assert records.load(LAST).result["status"] == "paused"
     assert "unfinished after 1 epochs" in records.label(LAST)
@@ -184,30 +189,34 @@ def test_what_is_missing_or_unplanned_is_named(record, capsys):
 
 def test_few_labels_are_that_many_of_each_class_repeated_to_a_whole_epoch():
     labels = np.random.default_rng(0).integers(0, 5, 210)
-    some = plan.few_labels(Examples(np.arange(210), labels), 7, seed=1)
+    some = trainings.few_labels(Examples(np.arange(210), labels), 7, seed=1)
     assert len(some) == 210 and (labels[some.inputs] == some.labels).all()
     chosen, times = np.unique(some.inputs, return_counts=True)
     assert np.bincount(labels[chosen]).tolist() == [7] * 5 and set(times) == {6}
-    assert len(set(plan.few_labels(Examples(np.arange(210), labels), 1000, seed=1).inputs)) == 210
+    assert len(set(trainings.few_labels(Examples(np.arange(210), labels), 1000, seed=1).inputs)) == 210
 
 
 def test_random_trunks_are_seeded_and_scaled_as_he_says():
-    plan.trunk.cache_clear()
-    first, again, other = plan.trunk("he", 1, None), plan.trunk.__wrapped__("he", 1, None), plan.trunk("he", 2, None)
+    trainings.trunk.cache_clear()
+    first, again, other = (
+        trainings.trunk("he", 1, None),
+        trainings.trunk.__wrapped__("he", 1, None),
+        trainings.trunk("he", 2, None),
+    )
     assert weights.fingerprint(first) == weights.fingerprint(again) != weights.fingerprint(other)
     weight, bias = first["conv3_s1"]
     assert weight.std() == pytest.approx(np.sqrt(2 / (256 * 9)), rel=0.01) and not bias.any()
-    assert plan.trunk("gaussian", 1, None)["conv3_s1"][0].std() == pytest.approx(0.01, rel=0.01)
+    assert trainings.trunk("gaussian", 1)["conv3_s1"][0].std() == pytest.approx(0.01, rel=0.01)
 
 
 def test_conv3_is_read_as_its_own_maximum_over_2x2(trunk):
-    data = plan.data("cifar100", 64, "report")
-    layers = plan.trunk("jigsaw", 0, trunk)
-    net = plan.nets.instantiate(data.branch())
+    data = trainings.data("cifar100", 64, "report")
+    layers = trainings.trunk("jigsaw", 0, trunk)
+    net = trainings.nets.instantiate(data.branch())
     weights.transplant(layers, net)
-    conv3 = plan.features.extract(net, data.test, "conv3_s1")
+    conv3 = trainings.features.extract(net, data.test, "conv3_s1")
     expected = conv3.reshape(len(conv3), 384, 3, 2, 3, 2).max(axis=(3, 5))
-    np.testing.assert_allclose(plan.pooled(data, layers, "conv3")[2].inputs, expected, rtol=1e-5)
+    np.testing.assert_allclose(trainings.pooled(data, layers, "conv3")[2].inputs, expected, rtol=1e-5)
 
 
 def test_digest_order_does_not_depend_on_the_order_given():
