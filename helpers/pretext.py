@@ -8,6 +8,7 @@ permutations in the authors' format.
 """
 
 import argparse
+import collections
 import pathlib
 import shlex
 import sys
@@ -95,6 +96,8 @@ def card(run, archive, photos, permutations, epoch_puzzles, command):
     recipe = settings["recipe"]
     best = history[history["epoch"] == run.result["best_epoch"]].iloc[0]
     held_out = len(range(0, len(photos), HELD_OUT_EVERY))
+    folders = collections.Counter(name.rpartition("/")[0] or "no folder" for name in photos.names)
+    sources = ", ".join(f"{folder} {count:,}" for folder, count in sorted(folders.items()))
     rows = history.iloc[sorted({round(i * (len(history) - 1) / (CARD_ROWS - 1)) for i in range(CARD_ROWS)})]
     table = [
         f"| {row.epoch:.0f} | {row.epoch * epoch_puzzles:,.0f} | {row.learning_rate:.2g} | {row.training_loss:.3f} "
@@ -114,7 +117,7 @@ def card(run, archive, photos, permutations, epoch_puzzles, command):
             f"photographs never trained on, {permutations} permutations (chance {1 / permutations:.1%}), after epoch "
             f"{best['epoch']:.0f} of {recipe['max_epochs']} planned; the training ended as: {run.result['status']}.",
             f"- **Data**: {len(photos) - held_out:,} photographs of {archive} for training, {held_out:,} held out "
-            f"(every {HELD_OUT_EVERY}th by name); CRC-32 of the archive's list {photos.fingerprint():08x}.",
+            f"(every {HELD_OUT_EVERY}th by name); by folder: {sources}; CRC-32 of the archive's list {photos.fingerprint():08x}.",
             f"- **Puzzles seen**: {best['epoch'] * epoch_puzzles:,.0f}, each dealt once. RGB tiles of {jigsaw.TILE} "
             f"pixels from cells of {jigsaw.CELL}, each channel of each tile with mean 0 and standard deviation 1; "
             f"variations: {jigsaw.Variation()}.",
