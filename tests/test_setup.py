@@ -9,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -104,7 +105,8 @@ def test_on_colab_every_preinstalled_package_keeps_its_version(stand_in, tmp_pat
     assert first.returncode == 0, first.stdout + first.stderr
     checks = [line for line in first.stdout.splitlines() if line.startswith("[")]
     assert len(checks) >= 5 and all(line.startswith("[OK]") for line in checks)
-    assert "forward pass" in first.stdout and str(stand_in) in first.stdout and checks[-1].endswith("Colab")
+    assert str(stand_in) in first.stdout and checks[-2].endswith("Colab")
+    assert checks[-1] == "[OK]   Caffe runs on CPU: a forward pass gives the right numbers"
 
     after = freeze(stand_in)
     assert {name: after.get(name) for name in before} == before
@@ -117,6 +119,151 @@ def test_on_colab_every_preinstalled_package_keeps_its_version(stand_in, tmp_pat
     second = set_up(repository, path, PIP_NO_INDEX="1")
     assert second.returncode == 0 and "Installing" not in second.stdout
     assert freeze(stand_in) == after
+
+    # A GPU is asked for, and its wheel (here the CPU's, which says that it is one) finds no card: back to the CPU's.
+    a_card_and_nvcc(stand_in / "bin")
+    cache = tmp_path / "cache"
+    cpu = cached_wheel(stand_in / "bin" / "python", "CPU", course.cache_folder())
+    here = cached_wheel(stand_in / "bin" / "python", "CPU", cache)
+    here.mkdir(parents=True)
+    shutil.copy(next(cpu.glob("*.whl")), here)
+    pretended = cached_wheel(stand_in / "bin" / "python", "Device('', '12.8', ('75',))", cache)
+    pretended.mkdir(parents=True)
+    pretend_cuda(next(cpu.glob("*.whl")), pretended)
+    third = set_up(repository, path, COLAB_RELEASE_TAG="release", JIGSAW_DEVICE="gpu", JIGSAW_CACHE=str(cache))
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert "Building for the GPU: Tesla T4, nvcc 12.8; JIGSAW_DEVICE=cpu chooses the CPU" in third.stderr
+    assert "shows no CUDA card" in third.stderr and "installing the CPU build instead" in third.stdout
+    assert third.stdout.splitlines()[-1].startswith("[OK]   Caffe runs on CPU")
+
+
+# --- CPU or GPU -----------------------------------------------------------------------------------
+
+BUILD = course.ROOT / "packaging" / "caffe" / "build_wheel.py"
+
+
+def a_card_and_nvcc(folder, card="Tesla T4, 7.5", nvcc="12.8"):
+    """Commands nvidia-smi and nvcc that answer like a machine with this card and CUDA toolkit; "" leaves one out."""
+    if card:
+        command(folder, "nvidia-smi", f"echo {card}")
+    if nvcc:
+        toolkit = folder.parent / "cuda"
+        command(toolkit / "bin", "nvcc", f"echo Cuda compilation tools, release {nvcc}, V{nvcc}.93")
+        (toolkit / "include").mkdir(exist_ok=True)
+        for header in ("cublas_v2.h", "curand.h", "cudnn.h"):
+            (toolkit / "include" / header).touch()
+        (folder / "nvcc").unlink(missing_ok=True)
+        (folder / "nvcc").symlink_to(toolkit / "bin" / "nvcc")
+
+
+def cached_wheel(python, device, cache):
+    """The folder in a cache where build_wheel.py looks for the wheel of a Device, for that Python."""
+    code = f"from build_wheel import *; print(cache_key({device}))"
+    key = subprocess.check_output([python, "-c", code], cwd=BUILD.parent, text=True).strip()
+    return cache / "wheels" / key
+
+
+def pretend_cuda(wheel, folder):
+    """Copy a CPU wheel into `folder` with a build_info.py that says CUDA."""
+    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(folder / wheel.name, "w") as new:
+        for item in old.infolist():
+            content = old.read(item)
+            if item.filename == "caffe/build_info.py":
+                content = b'CUDA = "12.8"\nCUDNN = ""\nARCHITECTURES = ("75",)\n'
+            if not item.filename.endswith("RECORD"):
+                new.writestr(item, content)
+            else:  # pip wants each file named there, not its hash
+                new.writestr(item, b"\n".join(line.split(b",")[0] + b",," for line in content.splitlines()) + b"\n")
+
+
+def build_wheel(folder, *words, **environment):
+    """Run build_wheel.py with the commands of `folder` before the system's, and no other nvcc or nvidia-smi."""
+    path = [part for part in os.environ["PATH"].split(":") if not (pathlib.Path(part) / "nvcc").exists()]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JIGSAW_")}
+    return subprocess.run(
+        [sys.executable, BUILD, *words],
+        text=True,
+        capture_output=True,
+        env={**kept, "PATH": ":".join([str(folder), *path]), "JIGSAW_CACHE": str(course.cache_folder()), **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("card", "nvcc", "wish", "device"),
+    [
+        ("", "", {}, "cpu"),
+        ("", "12.8", {}, "cpu"),
+        ("Tesla T4, 7.5", "", {}, "cpu"),
+        ("Tesla T4, 7.5", "12.8", {}, "cuda12.8-75"),
+        ("NVIDIA H100 80GB HBM3, 9.0", "13.0", {}, "cuda13.0-90"),
+        ("Tesla T4, 7.5", "12.8", {"JIGSAW_DEVICE": "cpu"}, "cpu"),
+        ("", "12.8", {"JIGSAW_DEVICE": "gpu", "JIGSAW_CUDA_ARCHITECTURES": "75 80"}, "cuda12.8-75-80"),
+    ],
+)
+def test_the_device_is_chosen(tmp_path, card, nvcc, wish, device):
+    a_card_and_nvcc(tmp_path / "bin", card, nvcc)
+    assert build_wheel(tmp_path / "bin", "--device", **wish).stdout.strip() == device
+
+
+@pytest.mark.parametrize(
+    ("card", "nvcc", "wish", "words"),
+    [
+        ("Tesla T4, 7.5", "", "gpu", "there is no nvcc.*CUDA toolkit"),
+        ("", "12.8", "gpu", "no NVIDIA card is here.*JIGSAW_CUDA_ARCHITECTURES=75"),
+        ("", "", "tpu", "'tpu'.*auto, cpu or gpu"),
+    ],
+)
+def test_a_wish_that_cannot_be_granted_says_why(tmp_path, card, nvcc, wish, words):
+    a_card_and_nvcc(tmp_path / "bin", card, nvcc)
+    result = build_wheel(tmp_path / "bin", JIGSAW_DEVICE=wish)
+    assert result.returncode == 1 and re.search(words, result.stderr, re.DOTALL)
+
+
+def test_the_choice_is_said_in_one_line_with_the_way_to_the_other(tmp_path):
+    a_card_and_nvcc(tmp_path / "bin", nvcc="")
+    result = build_wheel(tmp_path / "bin")
+    assert result.returncode == 0 and result.stdout.strip().endswith(".whl")
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Building for")]
+    assert line == (
+        "Building for the CPU: Tesla T4 is here, but no nvcc to build for it; install NVIDIA's CUDA toolkit and run "
+        "this again"
+    )
+
+
+def test_what_the_toolkit_lacks_is_asked_of_pypi(tmp_path):
+    a_card_and_nvcc(tmp_path / "bin")
+    assert build_wheel(tmp_path / "bin", "--nvidia").stdout.split() == []
+    for header in (tmp_path / "cuda" / "include").iterdir():
+        header.unlink()
+    wanted = build_wheel(tmp_path / "bin", "--nvidia").stdout.split()
+    assert wanted == ["nvidia-cublas-cu12>=12,<13", "nvidia-curand-cu12", "nvidia-cudnn-cu12>=9,<10"]
+    a_card_and_nvcc(tmp_path / "bin", nvcc="13.0")
+    for header in (tmp_path / "cuda" / "include").iterdir():
+        header.unlink()
+    wanted = build_wheel(tmp_path / "bin", "--nvidia").stdout.split()
+    assert wanted == ["nvidia-cublas>=13,<14", "nvidia-curand", "nvidia-cudnn-cu13>=9,<10"]
+
+
+def test_a_build_for_the_gpu_that_fails_gives_the_cpu_wheel(tmp_path):
+    a_card_and_nvcc(tmp_path / "bin")
+    result = build_wheel(tmp_path / "bin", PIP_NO_INDEX="1", PIP_FIND_LINKS="", PIP_CONFIG_FILE=os.devnull)
+    assert result.returncode == 0
+    assert "[FAIL] The Caffe wheel could not be built." in result.stderr
+    assert "Going on with the CPU build." in result.stderr
+    assert result.stdout.strip().endswith(".whl")
+
+
+def test_a_mounted_drive_keeps_the_wheel_for_the_next_session(tmp_path):
+    a_card_and_nvcc(tmp_path / "bin", card="", nvcc="")
+    drive, cache = tmp_path / "drive", tmp_path / "cache"
+    drive.mkdir()
+    first = build_wheel(tmp_path / "bin", JIGSAW_DRIVE=str(drive))
+    assert "kept for the next session" in first.stderr
+    next_day = build_wheel(tmp_path / "bin", JIGSAW_DRIVE=str(drive), JIGSAW_CACHE=str(cache), PIP_NO_INDEX="1")
+    assert next_day.returncode == 0 and "comes from" in next_day.stderr
+    wheel = pathlib.Path(next_day.stdout.strip())
+    assert wheel.is_relative_to(cache)
+    assert wheel.read_bytes() == pathlib.Path(first.stdout.strip()).read_bytes()
 
 
 # --- System packages ------------------------------------------------------------------------------

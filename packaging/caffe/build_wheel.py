@@ -31,7 +31,7 @@ RELEASE, VERSION = "brocolli-caffe", "9.0.2"
 SHA256 = "c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a"
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in")
-CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn_convolution.cpp")
+CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn.hpp", "cudnn_batch_norm.cpp", "cudnn_convolution.cpp")
 CACHE = pathlib.Path(os.environ.get("JIGSAW_CACHE") or "~/.cache/jigsaw-course").expanduser()
 DRIVE = pathlib.Path(os.environ.get("JIGSAW_DRIVE") or "/content/drive/MyDrive")  # where Colab mounts it
 
@@ -197,13 +197,11 @@ def build(device):
     """Path of the wheel for the running Python and a Device, from the cache, from a mounted Drive, or built."""
     key = cache_key(device)
     home, drive = CACHE / "wheels" / key, DRIVE / "jigsaw-course" / "wheels" / key
-    if find(home):
-        return find(home)
-    if DRIVE.is_dir() and find(drive):
+    if not find(home) and find(drive):
         print(f"The Caffe wheel comes from {drive}", file=sys.stderr)
-        return put(find(drive), home)
-    wheel = compile_wheel(device, home)
-    if DRIVE.is_dir():
+        put(find(drive), home)
+    wheel = find(home) or compile_wheel(device, home)
+    if DRIVE.is_dir() and not find(drive):
         print(f"The Caffe wheel is kept for the next session in {drive}", file=sys.stderr)
         put(wheel, drive)
     return wheel

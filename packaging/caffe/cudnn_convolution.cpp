@@ -4,53 +4,18 @@
 // layer inherits everything else, the CPU included, and takes the place of "Convolution" in Caffe's registry unless
 // a layer asks for engine: CAFFE. Arithmetic: float32, on cards from Ampere on with TF32 products
 // (NVIDIA_TF32_OVERRIDE=0 in the environment switches those off).
-#include <cudnn.h>
-
 #include <algorithm>
 #include <array>
 #include <vector>
 
 #include "caffe/layer_factory.hpp"
 #include "caffe/layers/conv_layer.hpp"
+#include "cudnn.hpp"
 
 namespace caffe {
 namespace {
 
-#define CUDNN_CHECK(condition)                                                              \
-  do {                                                                                      \
-    cudnnStatus_t status = condition;                                                       \
-    CHECK_EQ(status, CUDNN_STATUS_SUCCESS) << " cuDNN: " << cudnnGetErrorString(status);    \
-  } while (0)
-
 const size_t kLargestWorkspace = size_t(1) << 30;  // bytes that an algorithm may ask for
-
-template <typename Dtype> cudnnDataType_t data_type();
-template <> cudnnDataType_t data_type<float>() { return CUDNN_DATA_FLOAT; }
-template <> cudnnDataType_t data_type<double>() { return CUDNN_DATA_DOUBLE; }
-
-// Per thread, as Caffe's own handles are; never destroyed, since the driver may be gone when the process ends.
-struct Cudnn {
-  cudnnHandle_t handle = nullptr;
-  void* workspace = nullptr;
-  size_t size = 0;
-
-  static Cudnn& get() {
-    static thread_local Cudnn cudnn;
-    if (!cudnn.handle) CUDNN_CHECK(cudnnCreate(&cudnn.handle));
-    return cudnn;
-  }
-
-  void* room(size_t bytes) {
-    if (bytes > size) {
-      if (workspace) CUDA_CHECK(cudaFree(workspace));
-      workspace = nullptr;
-      size = 0;
-      CUDA_CHECK(cudaMalloc(&workspace, bytes));
-      size = bytes;
-    }
-    return workspace;
-  }
-};
 
 // The first algorithm on cuDNN's list, fastest first, that works here and whose workspace fits.
 template <typename Perf>
@@ -118,7 +83,7 @@ class CudnnConvolutionLayer : public ConvolutionLayer<Dtype> {
   // only ever runs on the CPU needs no card, and again where the shape has changed.
   void describe(const Blob<Dtype>& bottom, const Blob<Dtype>& top) {
     if (described_ && shape_ == bottom.shape()) return;
-    const cudnnDataType_t type = data_type<Dtype>();
+    const cudnnDataType_t type = cudnn_type<Dtype>();
     if (!described_) {
       CUDNN_CHECK(cudnnCreateTensorDescriptor(&bottom_));
       CUDNN_CHECK(cudnnCreateTensorDescriptor(&top_));
