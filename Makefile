@@ -2,10 +2,13 @@
 # make test     every test
 # make fuzz     10,000 damaged files for each reader of files from elsewhere
 # make lab      open the notebooks in JupyterLab
+# make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes)
 # make lint     ruff
 # make study    train and record the full-size study: hours on a CPU, less on a GPU; it can be stopped and goes on
 # make check-recorded   compare recorded/ with its own histories and with the plan
 # make results  write README's results table from recorded/
+# make gpu-wheel   compile Caffe for a GPU and import it, on a machine with nvcc that need not have a card (ARCH=75)
+# make gpu-check   on a machine with a card: compare the GPU with the CPU, measure it beside PyTorch: benchmarks/gpu.md
 # make badges   copy the repository's address from pyproject.toml into the README and the notebooks
 # Each sets up what it needs first, once.
 PYTHON := .venv/bin/python
@@ -13,7 +16,7 @@ SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 BUILT := $(patsubst notebooks/%,build/%,$(NOTEBOOKS))
 
-.PHONY: course test fuzz lab lint study check-recorded results badges clean
+.PHONY: course test fuzz lab bench lint study check-recorded results gpu-wheel gpu-check badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -35,6 +38,9 @@ fuzz: $(SETUP)
 lab: $(SETUP)
 	$(PYTHON) -m jupyterlab notebooks
 
+bench: $(SETUP)
+	$(PYTHON) benchmarks/cpu.py $(ARGS)
+
 lint: $(SETUP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check helpers tests
@@ -48,6 +54,23 @@ check-recorded: $(SETUP)
 
 results: $(SETUP)
 	$(PYTHON) scripts/results.py
+
+# In an environment of its own: the course's keeps the Caffe that suits this machine.
+ARCH := 75
+gpu-wheel:
+	python3 -m venv --clear build/gpu-wheel
+	build/gpu-wheel/bin/python -m pip install -qq \
+		$$(JIGSAW_DEVICE=gpu JIGSAW_CUDA_ARCHITECTURES=$(ARCH) build/gpu-wheel/bin/python packaging/caffe/build_wheel.py --nvidia) setuptools
+	wheel=$$(JIGSAW_DEVICE=gpu JIGSAW_CUDA_ARCHITECTURES=$(ARCH) build/gpu-wheel/bin/python packaging/caffe/build_wheel.py) && \
+		build/gpu-wheel/bin/python -m pip install -qq $$wheel
+	JIGSAW_DEVICE=cpu build/gpu-wheel/bin/python -m helpers.device
+	build/gpu-wheel/bin/python -c "from caffe import build_info as b; print('CUDA', b.CUDA, 'cuDNN', b.CUDNN, b.ARCHITECTURES); assert b.CUDA"
+
+gpu-check: $(SETUP)
+	JIGSAW_DEVICE=gpu $(PYTHON) -m helpers.device
+	$(PYTHON) -m pytest -n 0 tests/test_gpu.py tests/test_device.py
+	$(PYTHON) -c "import torch" || $(PYTHON) -m pip install -q torch
+	$(PYTHON) benchmarks/gpu.py
 
 badges: $(SETUP)
 	$(PYTHON) scripts/badges.py

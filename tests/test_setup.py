@@ -47,7 +47,7 @@ def set_up(folder, path, **environment):
 
 def command(folder, name, text):
     """A shell script `name` in `folder`, to be found before or instead of the real command."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.unlink(missing_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")
