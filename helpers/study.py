@@ -24,7 +24,7 @@ import numpy as np
 from helpers import course, plan, records, runs, trainings, weights
 
 RESERVE = 25.0  # seconds that a run needs after its last epoch: test images, predictions, files
-FILTER_EPOCHS = 12  # conv1 is recorded after each of the first epochs, and after the best and the last one
+FILTER_EPOCHS = 12  # 65 kB each: conv1 is recorded after each of the first epochs, the best and the last
 
 
 def arguments(words=None):
@@ -87,10 +87,12 @@ def keep_filters(folder, planned, trunk):
     return keep
 
 
-def filters_of(run):
-    """{epoch: conv1's filters} of what is worth recording of a run: the first epochs, the best and the last."""
+def filters_of(run, section):
+    """{epoch: conv1's filters} worth recording: the first and the best epoch's, in "fine-tuning" the epochs between."""
     paths = {int(path.stem): path for path in (run.folder / "conv1").glob("*.npy")}
-    wanted = {*range(FILTER_EPOCHS + 1), run.result["best_epoch"], run.result["epochs"]}
+    wanted = {0, run.result["best_epoch"]}
+    if section == "fine-tuning":
+        wanted |= {*range(FILTER_EPOCHS + 1), run.result["epochs"]}
     return {epoch: np.load(paths[epoch]) for epoch in sorted(wanted) if epoch in paths}
 
 
@@ -118,7 +120,7 @@ def run_one(planned, trunk, seconds, dry=False):
         planned,
         command_of(planned, trunk),
         start,
-        filters_of(run),
+        filters_of(run, planned.section),
         trainings.predictions(planned, run, trunk, dry) if done and planned.seed == 0 else None,
         into=into,
     )
