@@ -144,6 +144,7 @@ BUILD = course.ROOT / "packaging" / "caffe" / "build_wheel.py"
 
 def a_card_and_nvcc(folder, card="Tesla T4, 7.5", nvcc="12.8"):
     """Commands nvidia-smi and nvcc that answer like a machine with this card and CUDA toolkit; "" leaves one out."""
+    folder.mkdir(parents=True, exist_ok=True)
     if card:
         command(folder, "nvidia-smi", f"echo {card}")
     if nvcc:
