@@ -20,6 +20,7 @@ import traceback
 import warnings
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 SMALLEST_SHARE = 8  # examples; with fewer in each process, waiting for each other costs what the second one gains
 
@@ -153,11 +154,17 @@ def run(size, function, *arguments, numbers=0):
 
     numbers: float32 values in the largest Team.sum. The copies end with the call and ignore Ctrl-C; of what they do,
     only what they write into shared arrays comes back. Raises RuntimeError where a copy dies or fails.
+    Each process has one BLAS thread meanwhile, whoever imported what first.
     """
-    if under_mpi():
-        return function(world(), *arguments)
-    if size == 1:
-        return function(Team(), *arguments)
+    with threadpool_limits(1):
+        if under_mpi():
+            return function(world(), *arguments)
+        if size == 1:
+            return function(Team(), *arguments)
+        return _with_copies(size, function, arguments, numbers)
+
+
+def _with_copies(size, function, arguments, numbers):
     fork, memory = multiprocessing.get_context("fork"), shared_array((size + 1, numbers))
     pipes = [fork.Pipe() for _ in range(size - 1)]
     copies = [
@@ -192,7 +199,8 @@ def _copy(rank, size, memory, pipes, function, arguments):
             theirs.close()
     team = Team(rank, size, memory, [pipes[rank - 1][1]])
     try:
-        function(team, *arguments)
+        with threadpool_limits(1):
+            function(team, *arguments)
         team.wait()
     except Exception:
         team.pipes[0].send(_Failure(traceback.format_exc()))

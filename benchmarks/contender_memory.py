@@ -1,0 +1,95 @@
+"""How much memory the course takes on data of CIFAR-100's size: last layer on cached features, then fine-tuning.
+
+What is computed is shortened, since it does not change what has to be held: features are made up instead of computed
+(in the array, and through the file, that the real ones go through), and few images are trained on.
+"""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+import threading
+import time
+
+import numpy as np
+from contender import CLASSES, serve
+
+from helpers import datasets, experiments, features, nets, parallel, solver
+from helpers.examples import Examples
+
+TRAINING, TEST = 50_000, 10_000
+
+
+def image_set(count, seed):
+    rng = np.random.default_rng(seed)
+    return datasets.ImageSet(
+        rng.integers(256, size=(count, 32, 32, 3), dtype=np.uint8),
+        rng.permutation(np.arange(count) % CLASSES),
+        tuple(map(str, range(CLASSES))),
+    )
+
+
+def made_up(net, examples, blob, **_):
+    pooled = parallel.shared_array((len(examples), *net.blobs[blob].shape[1:]))
+    rng = np.random.default_rng(0)
+    for rows in np.array_split(np.arange(len(examples)), 100):
+        pooled[rows] = rng.standard_normal((len(rows), *pooled.shape[1:]), np.float32)
+    return pooled
+
+
+def family(pid):
+    """A process and all that it started."""
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(each for child in children for each in family(child))]
+
+
+def memory_now():
+    """Bytes that this process and its children hold; what several of them share counts once."""
+    total = 0
+    for pid in family(os.getpid()):
+        try:
+            lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def stages():
+    """{stage: peak bytes}."""
+    peaks, stage, done = {}, ["data"], threading.Event()
+
+    def watch():
+        while not done.is_set():
+            peaks[stage[0]] = max(peaks.get(stage[0], 0), memory_now())
+            time.sleep(0.05)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    datasets.load_cifar100 = lambda: (image_set(TRAINING, 0), image_set(TEST, 1))
+    features.extract = made_up
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["JIGSAW_CACHE"] = os.environ["JIGSAW_RUNS"] = folder
+        study = experiments.cifar100_study()
+        stage[0] = "last layer"
+        recipe = dataclasses.replace(study.last_layer, max_epochs=1)
+        net = nets.instantiate(study.branch("fc6"))
+        pooled = [features.cached(folder, net, each) for each in (study.training, study.validation, study.test)]
+        run = solver.fit(study.head(), recipe, *pooled[:2], f"{folder}/head", test=pooled[2], progress=False)
+        del pooled, run, net
+        stage[0] = "fine-tuning"
+        few = [Examples(each.inputs[:512], each.labels[:512], each.transform) for each in (study.training,) * 3]
+        for each in (study.training, study.validation, study.test):  # an epoch goes over all of them
+            each.fingerprint()
+        recipe = dataclasses.replace(study.fine_tune, max_epochs=1)
+        solver.fit(study.branch(), recipe, *few[:2], f"{folder}/branch", test=few[2], progress=False)
+    done.set()
+    watcher.join()
+    return peaks
+
+
+if __name__ == "__main__":
+    serve(peaks=stages)

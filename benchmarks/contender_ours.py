@@ -1,0 +1,66 @@
+"""What the course's helpers do: features once and in several processes, batches shared by several processes."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+import caffe
+import numpy as np
+from contender import BATCH, CLASSES, IMAGES, data, serve
+
+from helpers import device, features, nets, parallel, recipes, schedule, solver
+from helpers.examples import Examples, feed, part
+
+RECIPE = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, batch_size=BATCH)
+
+
+def training_loop(team, net_solver, examples, count):
+    """solver.fit's loop, without its validation and snapshots: `count` examples, batch by batch."""
+    with solver.averaging(net_solver, team) as weight:
+        done = 0
+        while done < count:
+            for data_, labels in examples.epoch(BATCH, 0, done, team.rank, team.size):
+                weight[0] = part(np.arange(BATCH), team.rank, team.size)[1]
+                feed(net_solver.net, data_, labels)
+                net_solver.step(1)
+                done += BATCH
+                if done >= count:
+                    break
+
+
+def solver_of(net, folder):
+    path = pathlib.Path(folder, "net.prototxt")
+    path.write_text(str(net))
+    pathlib.Path(folder, "solver.prototxt").write_text(str(schedule.solver_parameter(RECIPE, path, 333)))
+    return caffe.get_solver(str(pathlib.Path(folder, "solver.prototxt")))
+
+
+def main():
+    device.use()
+    examples = Examples(*data())
+    few = Examples(examples.inputs[:BATCH], examples.labels[:BATCH])
+    rng = np.random.default_rng(1)
+    pooled = Examples(rng.standard_normal((IMAGES * 4, 256, 3, 3), np.float32), rng.integers(CLASSES, size=IMAGES * 4))
+    with tempfile.TemporaryDirectory() as folder:
+        branch = solver_of(nets.branch(CLASSES, "all", BATCH, "he"), folder)
+        head = solver_of(nets.head(CLASSES, batch_size=BATCH), folder)
+    net = nets.instantiate(nets.branch(CLASSES, "fc6", BATCH, "he"))
+    numbers = solver.numbers(branch.net)
+
+    def forward(count, processes="auto"):
+        for _ in range(0, count, IMAGES):
+            features.extract(net, examples if count >= IMAGES else few, batch_size=BATCH, processes=processes)
+
+    def train(count, processes="auto"):
+        size = parallel.count(processes, BATCH)
+        parallel.run(size, training_loop, branch, examples, count, numbers=numbers)
+
+    serve(
+        forward=forward,
+        train=train,
+        head=lambda count: training_loop(parallel.Team(), head, pooled, count),
+    )
+
+
+if __name__ == "__main__":
+    main()

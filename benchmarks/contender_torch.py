@@ -1,0 +1,70 @@
+"""A plain PyTorch script of the same training: `python contender_torch.py [bfloat16]`. Runs without the helpers."""
+
+import contextlib
+import sys
+
+import torch
+from contender import CLASSES, batches, data, serve
+from torch import nn
+
+
+def trunk():
+    """conv1 to pool5 as in nets.branch."""
+
+    def pool():
+        return nn.MaxPool2d(3, 2, ceil_mode=True)
+
+    return nn.Sequential(
+        nn.Conv2d(3, 96, 11, stride=2),
+        nn.ReLU(inplace=True),
+        pool(),
+        nn.LocalResponseNorm(5, 1e-4, 0.75),
+        nn.Conv2d(96, 256, 5, padding=2, groups=2),
+        nn.ReLU(inplace=True),
+        pool(),
+        nn.LocalResponseNorm(5, 1e-4, 0.75),
+        nn.Conv2d(256, 384, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(384, 384, 3, padding=1, groups=2),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(384, 256, 3, padding=1, groups=2),
+        nn.ReLU(inplace=True),
+        pool(),
+        nn.Flatten(),
+    )
+
+
+def main():
+    bfloat16 = "bfloat16" in sys.argv
+    body, head = trunk(), nn.Linear(2304, CLASSES)
+    images, labels = map(torch.from_numpy, data())
+
+    def adam(*parts):
+        return torch.optim.Adam([p for m in parts for p in m.parameters()], lr=5e-4, weight_decay=5e-4)
+
+    whole, last = adam(body, head), adam(head)
+
+    def half():
+        return torch.autocast("cpu", torch.bfloat16) if bfloat16 else contextlib.nullcontext()
+
+    @torch.no_grad()
+    def forward(count):
+        for rows in batches(count):
+            with half():
+                body(images[rows])
+
+    def steps(count, optimizer, frozen):
+        for rows in batches(count):
+            optimizer.zero_grad()
+            with half():
+                with torch.set_grad_enabled(not frozen):
+                    features = body(images[rows])
+                loss = nn.functional.cross_entropy(head(features).float(), labels[rows])
+            loss.backward()
+            optimizer.step()
+
+    serve(forward=forward, train=lambda n: steps(n, whole, False), frozen=lambda n: steps(n, last, True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""The course on this machine's cores, beside what one would write instead. `make bench` writes benchmarks/cpu.md.
+
+Contenders: the loop that a pycaffe user writes, the course's helpers, Keras on JAX, PyTorch in float32 and bfloat16.
+Each is a process of its own; in a round every one of them has its turn, so that what else the machine does meets all.
+A number is the median of the rounds. Images are noise of CIFAR-100's shapes after resizing, (3, 64, 64), batch 128, the
+branch at full width with 100 classes.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+TORCH = "torch==2.13.0"
+NAMES = {
+    "naive": "naive pycaffe loop",
+    "ours": "ours",
+    "keras": "Keras (JAX)",
+    "torch": "PyTorch, float32",
+    "bfloat16": "PyTorch, bfloat16",
+}
+TRAINING, VALIDATION, TEST = 42_500, 7_500, 10_000  # images, as in the report
+HEAD_EPOCHS, FINE_TUNE_EPOCHS = 64, 15  # that the report ran
+SLOW = 20  # images a second; a slower contender has one round with few images
+
+
+def torch_python():
+    """The Python of an environment with PyTorch, made once, in the cache: the course itself does not need it."""
+    cache = pathlib.Path(os.environ.get("JIGSAW_CACHE") or "~/.cache/jigsaw-course").expanduser()
+    home = cache / "venvs" / f"bench-{TORCH}-{platform.python_version()}"
+    python = home / "bin" / "python"
+    if not (home / "ready").exists():
+        print(f"Installing {TORCH} into {home}", file=sys.stderr)
+        venv.create(home, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", TORCH, "numpy"], check=True)
+        (home / "ready").touch()
+    return python
+
+
+class Contender:
+    """A process that runs benchmarks/contender_<name>.py and times what it is asked for."""
+
+    def __init__(self, script, *words, python=sys.executable):
+        chosen = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}  # whoever wants other than the library's default says so
+        environment = {name: value for name, value in os.environ.items() if name not in chosen}
+        self.process = subprocess.Popen(
+            [python, HERE / f"contender_{script}.py", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment | {"PYTHONPATH": str(HERE.parent), "GLOG_minloglevel": "2"},
+        )
+
+    def ready(self):
+        self.process.stdout.readline()
+        return self
+
+    def ask(self, task, *arguments):
+        """What the contender answers: seconds, unless the task says otherwise."""
+        self.process.stdin.write(json.dumps([task, *arguments]) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.process.args[1]} ended while it did {task}{arguments}; its error is above")
+        return json.loads(answer)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def rates(contenders, task, images, rounds):
+    """{name: [images a second, one per round]} of those contenders that know the task, taking turns."""
+    sizes = {}
+    for name, contender in contenders.items():
+        speed = 16 / min(contender.ask(task, 16), contender.ask(task, 16))  # also warms up
+        if speed >= SLOW:
+            contender.ask(task, 128)  # of the batch that will be measured: Keras compiles for it
+        sizes[name] = images if speed >= SLOW else 16
+    found = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name, contender in contenders.items():
+            if sizes[name] == images or not number:
+                found[name].append(sizes[name] / contender.ask(task, sizes[name]))
+    return found
+
+
+def gemm_peak(rounds):
+    """GFLOP/s of all cores on one large float32 product, the best of `rounds`: what the machine can do."""
+    code = (
+        "import numpy as np, time\n"
+        "a = np.ones((3072, 3072), np.float32); a @ a\n"
+        f"for _ in range({rounds}):\n"
+        "    t = time.perf_counter(); a @ a; print(2 * 3072**3 / (time.perf_counter() - t) / 1e9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return max(map(float, done.stdout.split()))
+
+
+def flops():
+    """(forward, training) floating-point operations of one image: two per multiplication of conv1 to conv5 and fc6."""
+    from helpers import nets
+
+    net = nets.instantiate(nets.branch(100, batch_size=1))
+    products = {}
+    for name, blobs in net.params.items():
+        weights, positions = blobs[0].data, net.blobs[name].data[0, 0].size if name != "fc6" else 1
+        products[name] = 2 * weights.size * positions
+    forward = sum(products.values())
+    return forward, 3 * forward - products["conv1_s1"]  # nothing needs the gradient of the image
+
+
+def table(header, rows):
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def minutes(seconds):
+    return f"{seconds / 60:,.1f} min" if seconds >= 90 else f"{seconds:,.1f} s"
+
+
+def spread(values):
+    return f"{min(values):,.0f} to {max(values):,.0f}"
+
+
+def measure(options):
+    """All that is measured: {section: ...}, JSON values."""
+    python = torch_python()
+    contenders = {
+        "naive": Contender("naive"),
+        "ours": Contender("ours"),
+        "keras": Contender("keras"),
+        "torch": Contender("torch", python=python),
+        "bfloat16": Contender("torch", "bfloat16", python=python),
+    }
+    for contender in contenders.values():
+        contender.ready()
+    others = {name: each for name, each in contenders.items() if name != "ours"}
+    ours = contenders["ours"]
+    found = {
+        "peak": gemm_peak(options.rounds),
+        "forward": rates(contenders, "forward", options.images, options.rounds),
+        "train": rates(contenders, "train", options.images, options.rounds),
+        "frozen": rates(others, "frozen", options.images, options.rounds),
+        "head": rates({"ours": ours}, "head", 16 * options.images, options.rounds)["ours"],
+    }
+    cores = len(os.sched_getaffinity(0))
+    found["cores"] = {
+        count: {
+            task: statistics.median(options.images / ours.ask(task, options.images, count) for _ in range(3))
+            for task in ("forward", "train")
+        }
+        for count in sorted({1, *(2**n for n in range(1, 10) if 2**n <= cores), cores})
+    }
+    found["sizes"] = {
+        count: [count / ours.ask("forward", count) for _ in range(2)]
+        for count in (options.images, 2 * options.images, 4 * options.images)
+    }
+    for contender in contenders.values():
+        contender.close()
+    memory = Contender("memory").ready()
+    found["memory"] = memory.ask("peaks")
+    memory.close()
+    return found
+
+
+def report(found, options, seconds):
+    """cpu.md of what was measured."""
+    from helpers import solver
+
+    made = solver.provenance()
+    middle = {
+        task: {name: statistics.median(values) for name, values in found[task].items()}
+        for task in ("forward", "train", "frozen")
+    }
+    forward, training = flops()
+    throughput = [
+        [
+            label,
+            f"{middle['forward'][name]:,.0f}",
+            spread(found["forward"][name]),
+            f"{middle['train'][name]:,.0f}",
+            spread(found["train"][name]),
+            f"{middle['train'][name] / middle['train']['naive']:.2f}",
+            f"{middle['forward'][name] / middle['forward']['torch']:.2f}",
+            f"{middle['train'][name] / middle['train']['torch']:.2f}",
+            f"{middle['train'][name] * training / found['peak'] / 1e9:.0%}",
+        ]
+        for name, label in NAMES.items()
+    ]
+    everything = TRAINING + VALIDATION
+    once = (everything + TEST) / middle["forward"]["ours"]
+    head_epoch = TRAINING / statistics.median(found["head"])
+    head = once + HEAD_EPOCHS * head_epoch
+    frozen = {
+        name: HEAD_EPOCHS * (TRAINING / middle["frozen"][name] + VALIDATION / middle["forward"][name])
+        for name in middle["frozen"]
+    }
+    tuned = {name: TRAINING / middle["train"][name] + VALIDATION / middle["forward"][name] for name in middle["train"]}
+    study = head + FINE_TUNE_EPOCHS * tuned["ours"]
+    theirs = frozen["torch"] + FINE_TUNE_EPOCHS * tuned["torch"]
+    peak = max(found["memory"].values())
+    one = found["cores"][min(found["cores"], key=int)]
+    targets = [
+        ("training against the naive pycaffe loop", middle["train"]["ours"] / middle["train"]["naive"], 1.9, "x"),
+        ("training against PyTorch float32", middle["train"]["ours"] / middle["train"]["torch"], 0.9, "x"),
+        ("features against PyTorch float32", middle["forward"]["ours"] / middle["forward"]["torch"], 0.85, "x"),
+        ("last layer against recomputing, naive pycaffe", frozen["naive"] / head, 40, "x"),
+        ("last layer against recomputing, PyTorch float32", frozen["torch"] / head, 40, "x"),
+        ("whole study against the PyTorch script", theirs / study, 2, "x"),
+    ]
+    lines = [
+        "# On CPU cores, side by side",
+        "",
+        f"Written by `make bench` on {made['date']}, commit {made['commit']}: {machine()}, Python {made['python']}, "
+        f"Caffe {made['caffe']}, {TORCH.replace('==', ' ')}; {options.rounds} rounds of {options.images} images, "
+        f"{minutes(seconds)} in all. Large float32 matrix product on all cores: {found['peak']:,.0f} GFLOP/s.",
+        "",
+        "## Throughput of the branch, images a second",
+        "",
+        table(
+            [
+                "",
+                "forward",
+                "rounds",
+                "training",
+                "rounds",
+                "training, naive = 1",
+                "forward, PyTorch = 1",
+                "training, PyTorch = 1",
+                "training, share of the matrix product's speed",
+            ],
+            throughput,
+        ),
+        "",
+        f"Forward ends at pool5. An image is {forward / 1e6:,.0f} MFLOP forward, {training / 1e6:,.0f} in training. "
+        f"A contender slower than {SLOW} images a second had one round of 16 images.",
+        "",
+        f"## Last layer: {HEAD_EPOCHS} epochs on {TRAINING:,} images",
+        "",
+        table(
+            ["", "time", "ours is faster by"],
+            [["ours: features once, then fc6 alone", minutes(head), "1"]]
+            + [
+                [f"{NAMES[name]}, frozen trunk computed in every epoch", minutes(time_), f"{time_ / head:,.0f}"]
+                for name, time_ in frozen.items()
+            ],
+        ),
+        "",
+        f"Scaled up: ours from the forward rate above ({minutes(once)} for {everything + TEST:,} images, once) and "
+        f"from fc6's own rate on cached features ({head_epoch:,.2f} s an epoch); the others from "
+        f"{options.rounds} x {options.images} images.",
+        "",
+        f"## One epoch of fine-tuning: {TRAINING:,} images, and {VALIDATION:,} to validate",
+        "",
+        table(
+            ["", "time", "naive = 1"],
+            [[NAMES[name], minutes(time_), f"{tuned['naive'] / time_:.2f}"] for name, time_ in tuned.items()],
+        ),
+        "",
+        f"Scaled up from the rates above. The whole study (last layer, then {FINE_TUNE_EPOCHS} epochs of fine-tuning): "
+        f"ours {minutes(study)}, the PyTorch script {minutes(theirs)}.",
+        "",
+        "## Scaling and memory",
+        "",
+        table(
+            ["processes", "forward, images/s", "", "training, images/s", ""],
+            [
+                [
+                    count,
+                    f"{row['forward']:,.0f}",
+                    f"x {row['forward'] / one['forward']:.2f}",
+                    f"{row['train']:,.0f}",
+                    f"x {row['train'] / one['train']:.2f}",
+                ]
+                for count, row in found["cores"].items()
+            ],
+        ),
+        "",
+        table(
+            ["images at a time", "forward, images/s"],
+            [[f"{int(count):,}", f"{statistics.median(values):,.0f}"] for count, values in found["sizes"].items()],
+        ),
+        "",
+        table(
+            ["peak memory on CIFAR-100's sizes, all processes", "GB"],
+            [[stage, f"{peak_ / 1e9:.2f}"] for stage, peak_ in found["memory"].items()],
+        ),
+        "",
+        "## Targets",
+        "",
+        table(
+            ["", "target", "measured", ""],
+            [
+                *[
+                    [what, f"at least {target} {unit}", f"{value:,.2f} {unit}", "met" if value >= target else "missed"]
+                    for what, value, target, unit in targets
+                ],
+                ["peak memory", "at most 2 GB", f"{peak / 1e9:.2f} GB", "met" if peak <= 2e9 else "missed"],
+            ],
+        ),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def machine():
+    """The processor's name and how many cores of it may be used."""
+    names = [
+        line.split(":")[1].strip()
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=512, help="per round (default 512)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--table", type=pathlib.Path, default=HERE / "cpu.md")
+    options = parser.parse_args()
+    start = time.perf_counter()
+    found = measure(options)
+    options.table.with_suffix(".json").write_text(json.dumps(found, indent=1))
+    options.table.write_text(report(found, options, time.perf_counter() - start))
+    print(options.table.read_text())
+
+
+if __name__ == "__main__":
+    main()
