@@ -85,7 +85,7 @@ def fruits360_study(split="released", scale="report"):
     """
     path = datasets.local_file("fruits360.zip", "fruits360")
     if path is None:
-        raise FileNotFoundError("Fruits-360 is not here: set JIGSAW_DATA to the folder that holds fruits360.zip")
+        raise FileNotFoundError(fruits360.GET)
     training, test = fruits360.load(path)
     if split == "released":
         splits = (*preprocessing.split_validation(training, recipes.VALIDATION_FRACTION), test)

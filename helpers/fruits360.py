@@ -17,6 +17,12 @@ from helpers import archives, preprocessing, recipes
 from helpers.datasets import ImageSet
 
 URL = "https://www.kaggle.com/datasets/moltean/fruits"
+# Kaggle gives the newest release; this repository of the data set's first author stayed at the report's.
+GET = (
+    "Fruits-360 is not here. Get the report's release, 131 classes: `git clone --depth 1 "
+    "https://github.com/Horea94/Fruit-Images-Dataset fruits360` in any folder, then set the environment variable "
+    "JIGSAW_DATA to that folder; a zip of it, fruits360.zip, does as well"
+)
 # Release 2020.05.18.0, the report's: its images per split, and its classes.
 RELEASE = {"Training": 67_692, "Test": 22_688}
 CLASSES = tuple(

@@ -40,11 +40,13 @@ __all__ = [
     "learning_rates",
     "losses",
     "per_class",
+    "per_epoch",
     "png",
     "puzzle",
     "puzzle_accuracy",
     "show",
     "tiles",
+    "turntable",
 ]
 
 
@@ -87,6 +89,21 @@ def puzzle_accuracy(history, chance, best_epoch=None):
 
 
 @styled
+def per_epoch(table, axis, title=None):
+    """Shares that change from epoch to epoch, one line each: active units per layer, how far filters have moved.
+
+    table: a DataFrame with a column "epoch", each other column a line in [0, 1]. axis: what they are shares of.
+    """
+    figure, axes = one_axes("epoch", axis, title)
+    for marker, (label, shares) in zip("os^DvPX<", table.set_index("epoch").items()):
+        axes.plot(table["epoch"], 100 * shares, marker=marker, label=label)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    _legend(axes)
+    return figure
+
+
+@styled
 def learning_rates(rates, iterations_per_epoch=None):
     """Learning rate policies, log scale (Figure 5). rates: {label: (iterations, learning rates)}.
 
@@ -121,6 +138,24 @@ def hamming_histogram(distances):
     )
     axes.set_xticks(range(jigsaw.GRID**2 + 1))
     axes.set_xlim(0.4, jigsaw.GRID**2 + 0.6)
+    return figure
+
+
+@styled
+def turntable(splits):
+    """Which views of a turning object lie in which split: a circle per way of splitting, a mark per view.
+
+    splits: {title: {name of the split: angles in degrees}}; each split has a circle and a marker of its own.
+    """
+    figure = Figure(figsize=(4.6 * len(splits), 4.6))
+    panels = figure.subplots(1, len(splits), subplot_kw={"projection": "polar"}, squeeze=False)[0]
+    for axes, (title, parts) in zip(panels, splits.items()):
+        for radius, marker, (name, angles) in zip((1, 0.88, 0.76), "osD", parts.items()):
+            axes.plot(np.radians(angles), np.full(len(angles), radius), marker, markersize=5, label=name)
+        axes.set_title(title, loc="center")
+        axes.set_ylim(0, 1.08)
+        axes.set_yticks([])
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncol=3)
     return figure
 
 

@@ -504,3 +504,22 @@ def test_show_closes_a_pyplot_figure_so_that_it_is_shown_once():
 def test_show_insists_on_a_text():
     with pytest.raises(ValueError, match="alt is empty"):
         plots.show(plots.hamming_histogram([8, 9]), "  ")
+
+
+def test_shares_per_epoch_are_told_apart_without_colour():
+    shares = pd.DataFrame({"epoch": [1, 2, 3], "conv1": [0.5, 0.4, 0.3], "conv2": [0.1, 0.2, 0.3]})
+    figure = plots.per_epoch(shares, "active units (%)")
+    lines = curves(figure)
+    np.testing.assert_allclose(lines["conv1"].get_ydata(), [50, 40, 30])
+    assert list(lines["conv2"].get_xdata()) == [1, 2, 3]
+    assert len({line.get_marker() for line in lines.values()}) == 2
+    assert figure.axes[0].get_ylim()[0] == 0 and figure.axes[0].get_ylabel() == "active units (%)"
+
+
+def test_a_turntable_marks_each_view_at_its_angle_in_its_split():
+    figure = plots.turntable({"by angle": {"training": [0, 90], "test": [180]}, "at random": {"training": [45]}})
+    lines = curves(figure)
+    np.testing.assert_allclose(lines["training"].get_xdata(), [0, np.pi / 2])
+    np.testing.assert_allclose(lines["test"].get_xdata(), [np.pi])
+    assert lines["training"].get_marker() != lines["test"].get_marker()
+    assert [axes.get_title(loc="center") for axes in figure.axes] == ["by angle", "at random"]
