@@ -17,7 +17,8 @@ from helpers import archives, preprocessing, recipes
 from helpers.datasets import ImageSet
 
 URL = "https://www.kaggle.com/datasets/moltean/fruits"
-# Kaggle gives the newest release; this repository of the data set's first author stayed at the report's.
+# Kaggle gives the newest release. This repository, of the data set's first author, has the classes of the report's; not
+# downloaded by us: `load` checks what came.
 GET = (
     "Fruits-360 is not here. Get the report's release, 131 classes: `git clone --depth 1 "
     "https://github.com/Horea94/Fruit-Images-Dataset fruits360` in any folder, then set the environment variable "
