@@ -5,7 +5,7 @@
 # make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes)
 # make lint     ruff
 # make study    train and record the full-size study: hours on a CPU, less on a GPU; it can be stopped and goes on
-# make check-recorded   compare recorded/ with its own histories and with the plan
+# make check-recorded   compare recorded/ with its own histories and with the plan, and the ledger with both
 # make results  write README's results table from recorded/
 # make gpu-wheel   compile Caffe for a GPU and import it, on a machine with nvcc that need not have a card (ARCH=75)
 # make gpu-check   on a machine with a card: compare the GPU with the CPU, measure it beside PyTorch: benchmarks/gpu.md
@@ -51,6 +51,7 @@ study: $(SETUP)
 check-recorded: $(SETUP)
 	$(PYTHON) -m helpers.study --check
 	$(PYTHON) scripts/results.py --check
+	$(PYTHON) -m helpers.ledger
 
 results: $(SETUP)
 	$(PYTHON) scripts/results.py

@@ -223,8 +223,9 @@ def per_class(accuracies, class_names, most=15):
 def bars(labels, values, errors=None, chance=None, reported=None, axis="test accuracy (%)", percent=True):
     """Results to compare as horizontal bars, the first at the top, each with its number.
 
-    errors: half-widths of error bars. chance: one number, a dotted line. reported: one number per label, None where the
-    report has none, drawn as diamonds. percent: all of these are in [0, 1]; False draws numbers as they are.
+    errors: half-widths of error bars, NaN for none. chance: one number, a dotted line. reported: one number per label,
+    None where the report has none, drawn as diamonds. percent: all of these are in [0, 1]; False draws numbers as they
+    are.
     """
     for name, given in (("values", values), ("errors", errors), ("reported", reported)):
         if given is not None and len(given) != len(labels):
@@ -250,7 +251,8 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
             label="reported",
         )
     _level(axes.axvline, chance, "chance", ":", scale)
-    ends = scale * np.fmax(np.add(values, 0 if errors is None else errors), told)  # numbers stand right of every mark
+    whiskers = 0 if errors is None else np.nan_to_num(np.asarray(errors, dtype=float))
+    ends = scale * np.fmax(np.add(values, whiskers), told)  # numbers stand right of every mark
     for place, value, end in zip(places, values, ends):
         words = f"{100 * value:.1f} %" if percent else f"{value:,.10g}"
         axes.text(end + 0.025 * ends.max(), place, words, va="center", fontsize=10)

@@ -74,9 +74,14 @@ def over_seeds(table, by):
     return pd.DataFrame(list(rows.values()), index=index, columns=names)
 
 
+def seeds(name):
+    """The Records of the runs called `name`, with a seed behind it or not."""
+    return [records.load(one) for one in records.names() if re.fullmatch(rf"{name}(_s\d+)?", one)]
+
+
 def measured(name):
     """What README says of the runs called `name`, with a seed behind it or not: accuracy and interval, or why not."""
-    results = [records.load(one).result for one in records.names() if re.fullmatch(rf"{name}(_s\d+)?", one)]
+    results = [one.result for one in seeds(name)]
     done = [result["test_accuracy"] for result in results if result["status"] in records.DONE]
     if done:
         mean, half = interval(done)
@@ -109,7 +114,7 @@ def markdown():
     lines += [
         "",
         f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
-        "± is half of a 95 % interval of the mean over three seeds (Student's t). Columns: what the convolutions start "
-        "from. `make results` writes this table from `recorded/`, `make check-recorded` checks it.",
+        "± is half of a 95 % interval of the mean over the seeds that finished (Student's t). Columns: what the "
+        "convolutions start from. `make results` writes this table from `recorded/`, `make check-recorded` checks it.",
     ]
     return "\n".join(lines) + "\n"

@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from matplotlib import colors, text
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
@@ -456,6 +457,13 @@ def test_bars_start_at_the_top_and_say_their_numbers():
     reported = curves(figure)["reported"]
     shown = dict(zip(reported.get_ydata(), reported.get_xdata()))
     assert shown[1] == pytest.approx(30) and np.isnan(shown[0])
+
+
+def test_a_bar_without_an_interval_has_no_whisker_and_still_its_number():
+    figure = plots.bars(["one seed", "three"], [0.5, 0.25], errors=[np.nan, 0.01])
+    drawn = [line.get_segments() for line in figure.findobj(LineCollection)]
+    assert [len(segment) for segments in drawn for segment in segments] == [2, 0]  # points, from the bottom up
+    assert {"50.0 %", "25.0 %"} <= set(words(figure))
 
 
 def test_bars_of_counts_are_not_percentages():

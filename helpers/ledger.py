@@ -1,0 +1,314 @@
+"""The ledger: every quantitative claim of the report as a row, beside what this course measured, with a verdict.
+
+Reported values come from `recipes`; measured ones are computed from recorded/ or counted from prototxts each time the
+ledger is drawn up, so nothing in it is typed. `python -m helpers.ledger` checks it, `make check-recorded` does so, too.
+"""
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from helpers import fruits360, nets, plan, recipes, records, results
+from helpers.course import ROOT
+from helpers.datasets import ImageSet
+
+REPRODUCED, NOT_REPRODUCED, CANNOT = "reproduced", "not reproduced", "cannot be checked here"
+VERDICTS = (REPRODUCED, NOT_REPRODUCED, CANNOT)
+LUCK = 0.01  # of the test images: half of a 95 % interval of an accuracy near 1/2 on 10,000 of them
+ROUNDING = 0.01  # share by which a count may differ: the report gives two or three digits
+EPOCHS = 0.1  # share by which a number of epochs may differ: the stopping rule waits for chance, too
+UNCHANGED = 0.1  # "barely changed" read as a correlation of at least 0.9 between a filter before and after
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One number of the report and how to measure it.
+
+    text: the claim. reported: its value; words: how the report puts it where it gives no number. form: a format
+    specification for both values. notebook, section: the heading under which a reader sees it measured.
+    measure: of the Record of each of `runs` (name without its seed), or of nothing where runs is None.
+    margin: how far our mean may be off and still count as reproduced, in the value's unit. The interval over seeds is
+    shown but not added: two seeds have so wide a one that they would reproduce anything.
+    cannot: why no measurement here can decide. remark: what a reader should know beside the verdict.
+    """
+
+    text: str
+    reported: float
+    form: str
+    notebook: str
+    section: str
+    measure: Callable
+    runs: str | None = None
+    margin: float = 0.0
+    words: str | None = None
+    cannot: str | None = None
+    remark: str = ""
+
+
+def _accuracy(record):
+    return record.result["test_accuracy"]
+
+
+def _epochs(record):
+    return int(record.history["epoch"].iloc[-1])
+
+
+def _batches(record):
+    """Iterations of one epoch."""
+    return int(record.history["iteration"].iloc[0])
+
+
+def _decay(record):
+    """Factor between the learning rates of two neighbouring epochs."""
+    rates = record.history["learning_rate"].to_numpy()
+    return float((rates[-1] / rates[0]) ** (1 / (len(rates) - 1)))
+
+
+def kept(record):
+    """Median correlation of conv1's filters before training with themselves at the best epoch."""
+    filters = record.filters()
+    pairs = zip(filters[0].astype(float), filters[record.result["best_epoch"]].astype(float))
+    return float(np.median([np.corrcoef(before.ravel(), after.ravel())[0, 1] for before, after in pairs]))
+
+
+@functools.cache
+def _parameters(net, **options):
+    """Learnable numbers of a net of `nets`: _parameters(nets.branch, classes=100)."""
+    return sum(nets.parameter_counts(net(**options)).values())
+
+
+def _classes():
+    """Classes that are left of the release's when numbered varieties are one."""
+    empty = ImageSet(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0, np.int64), fruits360.CLASSES)
+    return len(fruits360.merge_varieties(empty).class_names)
+
+
+# recipe: runs, notebook, section and what to know of each training of the report
+_TRAININGS = {
+    recipes.CIFAR100_LAST_LAYER: (
+        "cifar100_last_layer_jigsaw",
+        ("08_conclusions", "2. What the puzzles added"),
+        None,
+        "the puzzle weights are our own: the authors' could not be had",
+    ),
+    recipes.CIFAR100_FINE_TUNE: (
+        "cifar100_fine_tune_jigsaw",
+        ("06_alexnet", "7. The same at full size"),
+        None,
+        "our own puzzle weights; the report gives no stepsize, ours is five epochs",
+    ),
+    recipes.FRUITS360_LAST_LAYER: (
+        "fruits360_released_last_layer_jigsaw",
+        ("07_fruits360", "4. Figures 10 and 11, at full size"),
+        f"{{classes}} classes here, {recipes.FRUITS360_CLASSES_REPORTED} in the report",
+        "",
+    ),
+    recipes.FRUITS360_FINE_TUNE: (
+        "fruits360_released_fine_tune_jigsaw",
+        ("07_fruits360", "4. Figures 10 and 11, at full size"),
+        f"{{classes}} classes here, {recipes.FRUITS360_CLASSES_REPORTED} in the report",
+        "",
+    ),
+}
+
+
+def claims():
+    """The report's quantitative claims, a list of Claim."""
+    found = []
+    for recipe, (runs, where, cannot, remark) in _TRAININGS.items():
+        cannot = cannot and cannot.format(classes=results.classes("fruits360_released_last_layer_jigsaw") or "other")
+        common = dict(runs=runs, cannot=cannot, remark=remark)
+        told = f"{recipe.title}: test accuracy", recipe.reported_test_accuracy, ".2%"
+        found.append(Claim(*told, *where, _accuracy, margin=LUCK, **common))
+        told = f"{recipe.title}: epochs until it stopped", recipe.reported_epochs, ".0f"
+        found.append(Claim(*told, *where, _epochs, margin=EPOCHS * recipe.reported_epochs, **common))
+    return [
+        *found,
+        Claim(
+            "AlexNet: parameters",
+            recipes.ALEXNET_PARAMETERS_REPORTED,
+            ",.0f",
+            "06_alexnet",
+            "1. Sixty-one million",
+            lambda: _parameters(nets.alexnet),
+            margin=ROUNDING * recipes.ALEXNET_PARAMETERS_REPORTED,
+            remark="counted from BVLC's prototxt",
+        ),
+        Claim(
+            "CFN: parameters",
+            recipes.CFN_PARAMETERS_REPORTED,
+            ",.0f",
+            "06_alexnet",
+            "2. Twenty-seven and a half million",
+            lambda: _parameters(nets.cfn, permutations=1000, tile=75, fc6=512),
+            margin=ROUNDING * recipes.CFN_PARAMETERS_REPORTED,
+            remark=f"of the paper's recognition net; the jigsaw net has {_parameters(nets.cfn, permutations=1000):,}, "
+            f"the branch that was trained {_parameters(nets.branch, classes=100):,}",
+        ),
+        Claim(
+            "AlexNetC100 on CIFAR-100: test accuracy",
+            recipes.ALEXNET_C100_ACCURACY_REPORTED,
+            ".2%",
+            "06_alexnet",
+            '8. And "AlexNetC100, 54 %"?',
+            _accuracy,
+            runs="cifar100_alexnet_c100",
+            margin=LUCK,
+            remark=f"no AlexNet: three convolutions, {_parameters(nets.alexnet_c100):,} parameters; trained by its "
+            "authors' solver with the report's stopping rule",
+        ),
+        Claim(
+            "CIFAR-100: batches per epoch",
+            recipes.BATCHES_PER_EPOCH_REPORTED,
+            ".0f",
+            "03_last_layer",
+            "5. The solver",
+            _batches,
+            runs="cifar100_last_layer_jigsaw",
+            margin=1,
+            remark="the last, smaller batch is the one more",
+        ),
+        Claim(
+            "CIFAR-100, last layer: learning rate after an epoch, as a share",
+            recipes.DECAY_PER_EPOCH_REPORTED,
+            ".3f",
+            "03_last_layer",
+            "5. The solver",
+            _decay,
+            runs="cifar100_last_layer_jigsaw",
+            margin=0.005,
+        ),
+        Claim(
+            "conv1's filters barely change in fine-tuning",
+            1.0,
+            ".3f",
+            "08_conclusions",
+            "4. The filters",
+            kept,
+            runs="cifar100_fine_tune_jigsaw",
+            margin=UNCHANGED,
+            words="to the eye",
+            remark="median correlation of a filter with itself; random filters keep as much, so it is no sign of "
+            "pretraining",
+        ),
+        Claim(
+            "Fruits-360: classes after merging",
+            recipes.FRUITS360_CLASSES_REPORTED,
+            ".0f",
+            "07_fruits360",
+            "2. One image in four, 81 classes",
+            _classes,
+            remark=f"numbered varieties merged; which of the {len(fruits360.CLASSES)} were merged is not said",
+        ),
+    ]
+
+
+def row(claim):
+    """A Claim measured: dictionary with mean, half width of the 95 % interval, seeds, verdict and why.
+
+    measured is NaN where no run has finished; seeds is 0 there and for what is counted, not trained.
+    """
+    found = results.seeds(claim.runs) if claim.runs else []
+    done = [claim.measure(one) for one in found if one.result["status"] in records.DONE]
+    values = done if claim.runs else [claim.measure()]
+    mean, half = results.interval(values) if values else (np.nan, np.nan)
+    verdict, why = _verdict(claim, mean, found)
+    return {
+        "claim": claim.text,
+        "reported": claim.reported,
+        "measured": mean,
+        "half_width": half,
+        "seeds": len(done),
+        "verdict": verdict,
+        "why": "; ".join(filter(None, (why, claim.remark))),
+        "notebook": claim.notebook,
+        "section": claim.section,
+        "reported_text": claim.words or _shown(claim.reported, claim.form),
+        "measured_text": _measured(mean, half, len(done), claim.form),
+    }
+
+
+def _verdict(claim, mean, found):
+    """(one of VERDICTS, why)."""
+    if np.isnan(mean):
+        return CANNOT, "; ".join(filter(None, (_not_finished(found), claim.cannot)))
+    if claim.cannot:
+        return CANNOT, claim.cannot
+    if abs(mean - claim.reported) <= claim.margin:
+        return REPRODUCED, ""
+    if claim.form.endswith("%"):
+        off = f"{100 * abs(mean - claim.reported):.1f} points"
+    else:
+        off = format(abs(mean - claim.reported), claim.form)
+    return NOT_REPRODUCED, f"ours is {off} {'above' if mean > claim.reported else 'below'}"
+
+
+def _not_finished(found):
+    """Why runs without a finished one have no value: "unfinished, epoch 12 ..." or "not run"."""
+    unfinished = [one for one in found if one.result["status"] != records.NOT_RUN]
+    if unfinished:
+        result = unfinished[0].result
+        return f"unfinished, epoch {result['epochs']}, {result['test_accuracy']:.1%} so far"
+    return "not run"
+
+
+def table():
+    """The ledger as a DataFrame, a `row` per claim."""
+    return pd.DataFrame([row(claim) for claim in claims()])
+
+
+def markdown(ledger):
+    """The ledger (or part of it) as a Markdown table, for a notebook's cell; it links the notebooks."""
+    lines = ["| claim | reported | measured | verdict | why | where |", "|---|---|---|---|---|---|"]
+    for one in ledger.to_dict("records"):
+        where = f"[{one['notebook'][:2]}]({one['notebook']}.ipynb), {one['section']}"
+        cells = (one["claim"], one["reported_text"], one["measured_text"], f"**{one['verdict']}**", one["why"], where)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _shown(value, form):
+    return format(value, form).replace("%", " %")
+
+
+def _measured(mean, half, seeds, form):
+    """ "44.34 % ± 0.44 % (2 seeds)", a counted value without the rest, or a dash where there is none."""
+    if np.isnan(mean):
+        return "–"
+    interval = f" ± {_shown(half, form.replace('.0f', '.1f'))}" if half > 1e-6 else ""
+    return _shown(mean, form) + interval + {0: "", 1: " (1 seed)"}.get(seeds, f" ({seeds} seeds)")
+
+
+def problems():
+    """What is wrong with the ledger, as sentences: runs that are not planned, headings that no notebook has."""
+    found = []
+    planned = {re.sub(r"_s\d+$", "", name) for name in plan.everything()}
+    for claim in claims():
+        if claim.runs and claim.runs not in planned:
+            found.append(f"{claim.text}: measured by {claim.runs}, which is not in helpers/plan.py")
+        if f"## {claim.section}" not in _lines(claim.notebook):
+            found.append(f"{claim.text}: {claim.notebook}.ipynb has no heading {claim.section!r}")
+    return found
+
+
+def _lines(notebook):
+    """Lines of a notebook's text; none where there is no such notebook."""
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
+    return "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "markdown").splitlines()
+
+
+if __name__ == "__main__":
+    wrong = problems()
+    for problem in wrong:
+        print(f"[FAIL] ledger: {problem}")
+    if not wrong:
+        verdicts = table()["verdict"].value_counts()
+        print("[OK]   ledger: " + ", ".join(f"{verdicts.get(verdict, 0)} {verdict}" for verdict in VERDICTS))
+    sys.exit(bool(wrong))

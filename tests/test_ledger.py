@@ -1,0 +1,108 @@
+"""The ledger: no claim of the report is missing, each measured value is that of recorded/, each verdict follows."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from helpers import ledger, records
+
+# The report's numbers, typed a second time: its table of four trainings, its counts, its references, its remarks.
+REPORTED = [0.3766, 64, 0.527, 15, 0.91, 98, 0.9691, 15, 61e6, 27.5e6, 0.54, 332, 0.85, 1.0, 81]
+
+
+@pytest.fixture(scope="module")
+def table():
+    return ledger.table()
+
+
+def test_every_number_of_the_report_has_its_row(table):
+    assert sorted(table["reported"]) == sorted(REPORTED)
+    assert table["claim"].is_unique and set(table["verdict"]) <= set(ledger.VERDICTS)
+
+
+def test_measured_values_are_those_of_recorded(table):
+    measured = table.set_index("claim")["measured"]
+    for claim in ledger.claims():
+        if claim.text.split(": ")[-1] not in ("test accuracy", "epochs until it stopped"):
+            continue
+        key = "test_accuracy" if claim.form.endswith("%") else "epochs"
+        names = (claim.runs, *(f"{claim.runs}_s{seed}" for seed in range(3)))
+        paths = [ROOT / "recorded" / name / "result.json" for name in names]
+        own = [json.loads(path.read_text()) for path in paths if path.exists()]
+        finished = [one[key] for one in own if one["status"] in ("stopped early", "all epochs")]
+        expected = np.mean(finished) if finished else np.nan
+        assert measured[claim.text] == pytest.approx(expected, nan_ok=True), claim.text
+
+
+def test_counts_are_those_of_the_prototxts(table):
+    measured = table.set_index("claim")["measured"]
+    assert measured["AlexNet: parameters"] == 60_965_224 and measured["CFN: parameters"] == 27_407_208
+    assert measured["Fruits-360: classes after merging"] == 113
+
+
+def test_decay_and_filters_are_measured_on_the_recorded_trainings(table):
+    measured = table.set_index("claim")["measured"]
+    assert measured["CIFAR-100: batches per epoch"] == -(-42_500 // 128)
+    decay = measured["CIFAR-100, last layer: learning rate after an epoch, as a share"]
+    assert decay == pytest.approx(0.9995**333, abs=1e-5)
+    jigsaw, random = (
+        ledger.kept(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
+    )
+    assert jigsaw > 0.9 and abs(jigsaw - random) < 0.05  # what the remark beside that claim says
+
+
+def test_every_claim_is_planned_and_names_a_heading():
+    assert ledger.problems() == []
+
+
+def claim(**changes):
+    options = dict(runs="a", margin=0.01) | changes
+    return ledger.Claim("a claim", 0.5, ".1%", "06_alexnet", "", lambda one: one.result["test_accuracy"], **options)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A function that records runs called a_s0, a_s1... of a status and an accuracy each."""
+    monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
+
+    def record(*runs):
+        for seed, (status, accuracy) in enumerate(runs):
+            folder = tmp_path / f"a_s{seed}"
+            folder.mkdir()
+            result = {"status": status, "test_accuracy": accuracy, "epochs": 7, "reason": "no weights"}
+            (folder / "result.json").write_text(json.dumps(result))
+
+    return record
+
+
+@pytest.mark.parametrize(
+    ("runs", "options", "verdict", "measured", "why"),
+    [
+        ([("stopped early", 0.495), ("all epochs", 0.515)], {}, "reproduced", "50.5 % ± 12.7 % (2 seeds)", ""),
+        ([("stopped early", 0.52)], {}, "not reproduced", "52.0 % (1 seed)", "2.0 points above"),
+        ([("stopped early", 0.52), ("paused", 0.5)], {}, "not reproduced", "52.0 % (1 seed)", "2.0 points above"),
+        ([("paused", 0.5)], {}, "cannot be checked here", "–", "unfinished, epoch 7, 50.0% so far"),
+        ([("not run", 0.5)], {}, "cannot be checked here", "–", "not run"),
+        ([], {}, "cannot be checked here", "–", "not run"),
+        ([("all epochs", 0.5)], {"cannot": "other data"}, "cannot be checked here", "50.0 % (1 seed)", "other data"),
+    ],
+)
+def test_a_verdict_follows_from_what_is_recorded(recorded, runs, options, verdict, measured, why):
+    recorded(*runs)
+    row = ledger.row(claim(**options))
+    assert (row["verdict"], row["measured_text"]) == (verdict, measured) and why in row["why"]
+
+
+def test_two_seeds_do_not_reproduce_by_being_unsure(recorded):
+    recorded(("all epochs", 0.3), ("all epochs", 0.6))
+    row = ledger.row(claim())
+    assert row["half_width"] > abs(row["measured"] - 0.5) and row["verdict"] == "not reproduced"
+
+
+def test_the_table_in_markdown_has_all_rows_and_columns(table):
+    lines = ledger.markdown(table).splitlines()
+    assert len(lines) == 2 + len(REPORTED) and {line.count("|") for line in lines} == {7}
+    assert "| AlexNet: parameters | 61,000,000 | 60,965,224 | **reproduced** |" in ledger.markdown(table)
+    assert "[06](06_alexnet.ipynb)" in ledger.markdown(table)
