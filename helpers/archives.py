@@ -32,9 +32,16 @@ def unpack(archive, folder):
                 _unpack_zip(archive, part)
             else:
                 with tarfile.open(archive) as tar:
-                    tar.extractall(part, filter="data")  # refuses what would land outside, links included
+                    tar.extractall(part, filter=_inside)
         os.replace(part, folder)
     return folder
+
+
+def _inside(member, folder):
+    """tarfile's data filter, which refuses what would land outside, links included; it trips over zero bytes itself."""
+    if "\0" in member.name + member.linkname:
+        raise tarfile.ReadError("a name holds a zero byte")
+    return tarfile.data_filter(member, folder)
 
 
 def _unpack_zip(archive, folder):

@@ -58,6 +58,14 @@ def test_a_member_that_escapes_is_named_and_nothing_is_unpacked(tmp_path, make, 
     assert list((tmp_path / "deep").iterdir()) == [] and not list(tmp_path.rglob("evil"))
 
 
+def test_a_zero_byte_in_a_name_is_a_broken_archive(tmp_path):
+    """Only a pax header can hold one, such as tarfile writes for a name that is not ASCII."""
+    archive = tar_of(tmp_path / "a.tar", {"zwölf": b"x"}, "w")
+    archive.write_bytes(archive.read_bytes().replace("path=zwölf".encode(), b"path=zw\0\0lf"))
+    with pytest.raises(ValueError, match="a.tar is broken or no archive .*zero byte"):
+        archives.unpack(archive, tmp_path / "out")
+
+
 def test_an_absolute_name_in_a_tar_stays_inside(tmp_path):
     """tarfile's data filter takes the leading slash off."""
     archive = tar_of(tmp_path / "a.tar", {"/inside": b"x"})
