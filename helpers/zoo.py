@@ -45,7 +45,7 @@ MODELS = {
     "ours": Model(
         "the CFN's convolutions, trained on puzzles with this course's code",
         "in this repository: helpers/pretrained",
-        "see its model card",
+        "research and teaching, see cfn_jigsaw_trunk.md beside it",
         "RGB",
         "unit variance, each tile's own mean and deviation",
         file="cfn_jigsaw_trunk.caffemodel",
