@@ -14,6 +14,8 @@ from google.protobuf import text_format
 
 TILES = 9
 TRAINS = ("all", "conv2", "conv3", "conv4", "conv5", "fc6")  # the index is how many convolutions are frozen
+# The blob that each of them reads: while all before it is frozen, so is that.
+READS = {"conv2": "norm1_s1", "conv3": "norm2_s1", "conv4": "conv3_s1", "conv5": "conv4_s1", "fc6": "pool5_s1"}
 CONVOLUTIONS = ("conv1_s1", "conv2_s1", "conv3_s1", "conv4_s1", "conv5_s1")
 
 # num_output, kernel, stride, pad, group, initial bias: layer by layer as in the authors' prototxt
@@ -45,13 +47,13 @@ def _filler(fillers, std, bias):
     raise ValueError(f"fillers is {fillers!r}; choose 'authors' or 'he'")
 
 
-def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=0, batch_norm=False, width=1.0):
+def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=0, batch_norm=False, width=1.0, skip=0):
     """Add conv1-pool5 after `bottom` (N, 3, t, t); layer names end in `suffix`. Returns the top pool5.
 
-    frozen: how many convolutions, from conv1 on, keep their weights.
+    frozen: how many convolutions, from conv1 on, keep their weights. skip: how many are left out.
     width multiplies every layer's number of filters; 0.25 trains in a minute what 1.0 trains in ten.
     """
-    for name, (outputs, kernel, stride, pad, group, bias) in _TRUNK.items():
+    for name, (outputs, kernel, stride, pad, group, bias) in list(_TRUNK.items())[skip:]:
         number = name[-1]
         # BatchNorm frees conv1 of its initial scale: from small weights its filters show what they learnt, not noise.
         filler = _filler("authors" if batch_norm and name == "conv1" else fillers, 0.01, bias)
@@ -141,6 +143,17 @@ def branch(classes, trains="all", batch_size=128, fillers="authors", width=1.0):
     pool5 = _convolutions(spec, spec.data, "_s1", fillers, frozen=TRAINS.index(trains), width=width)
     _classifier(spec, pool5, classes)
     return _message(spec, f"CFN branch, {classes} classes")
+
+
+def upper_branch(classes, trains, features, batch_size=128):
+    """The layers of `branch` from `trains` on, for cached activations of the blob READS[trains].
+
+    Blobs data (N, *features) and label (N,); features: that blob's shape without N. It trains as
+    branch(classes, trains) does, without computing in every epoch what does not change.
+    """
+    spec = _inputs(features, batch_size)
+    _classifier(spec, _convolutions(spec, spec.data, "_s1", skip=TRAINS.index(trains)), classes)
+    return _message(spec, f"CFN branch from {trains} on, {classes} classes")
 
 
 def head(classes, features=(256, 3, 3), batch_size=128):

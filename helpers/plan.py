@@ -20,7 +20,7 @@ class Planned:
         CaffeNet), None for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
     per_class: labels per class that are trained on; None: all. feature, scale: what fc6 reads and what the input is,
-        as in trainings.pooled and preprocessing.to_caffe.
+        as in trainings.examples_of and preprocessing.to_caffe.
     after: name of the run to wait for when several run at a time.
     """
 

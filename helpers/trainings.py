@@ -100,27 +100,29 @@ def few_labels(examples, per_class, seed):
     return Examples(examples.inputs[chosen], examples.labels[chosen], examples.transform)
 
 
-def pooled(study, layers, feature):
-    """Examples of the training, validation and test images' features (N, channels, 3, 3) on the trunk `layers`.
+def activations(study, layers, blob):
+    """Examples of the training, validation and test images' activations (N, channels, h, w) on the trunk `layers`.
 
-    feature: "pool5", or "conv3" or "conv4", whose 6x6 maps are max-pooled to 3x3 so that fc6 reads as many numbers
-    per channel.
+    blob: one of study.branch(), or "conv3_3x3" or "conv4_3x3": those 6x6 maps max-pooled to 3x3, so that fc6 reads as
+    many numbers of each channel as it reads of pool5.
     """
     device.use()
-    prototxt, blob = study.branch("fc6"), f"{feature}_s1"
-    if feature != "pool5":
-        layer = prototxt.layer.add(name=f"{feature}_3x3", type="Pooling", bottom=[blob], top=[f"{feature}_3x3"])
+    prototxt = study.branch("fc6")
+    if blob.endswith("_3x3"):
+        layer = prototxt.layer.add(name=blob, type="Pooling", bottom=[blob.replace("_3x3", "_s1")], top=[blob])
         layer.pooling_param.kernel_size = layer.pooling_param.stride = 2
-        blob = layer.name
     net = nets.instantiate(prototxt)
     weights.transplant(layers, net)
     cache = course.run_folder(f"{study.name}_features")
     return [features.cached(cache, net, part, blob) for part in (study.training, study.validation, study.test)]
 
 
-def pooled_of(planned, study, path=None):
-    """`pooled` for a Planned training of fc6."""
-    return pooled(study, trunk(planned.start, planned.seed, path, study.statistics), planned.feature)
+def examples_of(planned, study, path=None):
+    """Examples for training, validation and test of a Planned: images, or activations where layers are frozen."""
+    if planned.trains == "all":
+        return study.training, study.validation, study.test
+    blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_3x3"
+    return activations(study, trunk(planned.start, planned.seed, path, study.statistics), blob)
 
 
 @contextlib.contextmanager
@@ -149,33 +151,35 @@ def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
     """
     deadline = time.monotonic() + (seconds or float("inf"))
     study = data_of(planned, dry)
-    parts = study.training, study.validation
+    training, validation, test = examples_of(planned, study, path)
 
-    def fit(net, recipe, training, validation, test=study.test, **options):
+    def fit(net, recipe, **options):
         left = max(deadline - time.monotonic(), 1e-9) if seconds else None  # one epoch at least
         options |= dict(seed=planned.seed, seconds=left, progress=False, on_epoch=on_epoch)
         return solver.fit(net, recipe, training, validation, folder(planned, dry), test=test, **options)
 
+    classes = len(study.class_names)
     if planned.net == "fc6":
-        training, validation, test = pooled_of(planned, study, path)
         if planned.per_class:
             training = few_labels(training, planned.per_class, planned.seed)
-        net = nets.head(len(study.class_names), training.inputs.shape[1:], study.last_layer.batch_size)
         with _on_the_cpu():
-            return fit(net, study.last_layer, training, validation, test)
+            return fit(nets.head(classes, training.inputs.shape[1:], study.last_layer.batch_size), study.last_layer)
     if planned.net == "branch":
-        start, layers = trunk(planned.start, planned.seed, path, study.statistics), nets.CONVOLUTIONS
+        start = trunk(planned.start, planned.seed, path, study.statistics)
+        layers = nets.CONVOLUTIONS[nets.TRAINS.index(planned.trains) :]
         if planned.head:
             head = train(plan.everything()[planned.head], path, seconds, dry)
             if head.result["status"] not in runs.FINISHED:
                 raise OutOfTime(f"{planned.head} is not finished")
             start, layers = start | head.weights(), (*layers, "fc6")
-        return fit(study.branch(planned.trains), study.fine_tune, *parts, initial=start, layers=layers)
+        net = study.branch()
+        if planned.trains != "all":
+            net = nets.upper_branch(classes, planned.trains, training.inputs.shape[1:], study.fine_tune.batch_size)
+        return fit(net, study.fine_tune, initial=start, layers=layers)
     if planned.net == "alexnet":
-        net = nets.alexnet(len(study.class_names), study.fine_tune.batch_size, recipes.IMAGE_SIZE, 2, "he")
-        return fit(net, study.fine_tune, *parts)
+        return fit(nets.alexnet(classes, study.fine_tune.batch_size, recipes.IMAGE_SIZE, 2, "he"), study.fine_tune)
     recipe = replace(recipes.ALEXNET_C100, max_epochs=1) if dry else recipes.ALEXNET_C100
-    return fit(nets.alexnet_c100(len(study.class_names), recipe.batch_size), recipe, *parts)
+    return fit(nets.alexnet_c100(classes, recipe.batch_size), recipe)
 
 
 @functools.lru_cache(maxsize=2)
@@ -188,7 +192,7 @@ def test_order(name):
 def predictions(planned, run, path=None, dry=False):
     """(predicted, true, class names) of a Run's best epoch, the test images in the order of `test_order`."""
     study = data_of(planned, dry)
-    test = pooled_of(planned, study, path)[2] if planned.net == "fc6" else study.test
+    test = examples_of(planned, study, path)[2]
     device.use()
     net = caffe.Net(str(run.folder / "train.prototxt"), caffe.TEST)
     net.copy_from(str(run.best))

@@ -162,3 +162,17 @@ def test_a_prototxt_is_read_or_its_line_is_named(tmp_path):
     path.write_text(str(nets.branch(4)).replace("num_output: 96", "num_outputs: 96"))
     with pytest.raises(ValueError, match="net.prototxt is not the prototxt of a net: .*num_outputs"):
         nets.read(path)
+
+
+@pytest.mark.parametrize("trains", nets.READS)
+def test_the_upper_branch_is_the_rest_of_the_branch(trains):
+    """On the blob that `trains` reads, its scores are the whole branch's."""
+    branch = nets.instantiate(nets.branch(3, fillers="he", batch_size=2))
+    branch.blobs["data"].data[...] = np.random.default_rng(0).standard_normal((2, 3, 64, 64))
+    branch.forward()
+    read = branch.blobs[nets.READS[trains]].data.copy()
+    upper = nets.instantiate(nets.upper_branch(3, trains, read.shape[1:], 2))
+    weights.transplant(weights.of(branch), upper, [*nets.CONVOLUTIONS, "fc6"][nets.TRAINS.index(trains) :])
+    upper.blobs["data"].data[...] = read
+    upper.forward()
+    np.testing.assert_allclose(upper.blobs["fc6"].data, branch.blobs["fc6"].data, rtol=1e-4, atol=1e-5)
