@@ -216,7 +216,28 @@ def test_conv3_is_read_as_its_own_maximum_over_2x2(trunk):
     weights.transplant(layers, net)
     conv3 = trainings.features.extract(net, data.test, "conv3_s1")
     expected = conv3.reshape(len(conv3), 384, 3, 2, 3, 2).max(axis=(3, 5))
-    np.testing.assert_allclose(trainings.pooled(data, layers, "conv3")[2].inputs, expected, rtol=1e-5)
+    np.testing.assert_allclose(trainings.activations(data, layers, "conv3_3x3")[2].inputs, expected, rtol=1e-5)
+
+
+def test_frozen_layers_computed_once_train_as_frozen_layers_do(trunk, runs):
+    """conv5 and fc6 on kept conv4 activations against the whole branch with conv1 to conv4 frozen: the same losses."""
+    kept = trainings.train(plan.everything()["cifar100_from_conv5_jigsaw"], trunk)
+    data = trainings.data("cifar100", 64, "report")
+    initial = trainings.trunk("jigsaw", 0, trunk) | solver.load(runs / LAST).weights()
+    frozen = solver.fit(
+        data.branch("conv5"),
+        data.fine_tune,
+        data.training,
+        data.validation,
+        runs / "frozen",
+        initial,
+        layers=list(initial),
+        progress=False,
+    )
+    losses = ["training_loss", "validation_loss"]
+    np.testing.assert_allclose(kept.history[losses], frozen.history[losses], rtol=1e-3)
+    assert set(kept.weights()) == {"conv5_s1", "fc6"}
+    assert (kept.weights()["conv5_s1"][0] != initial["conv5_s1"][0]).any()
 
 
 def test_digest_order_does_not_depend_on_the_order_given():
