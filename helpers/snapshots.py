@@ -97,8 +97,6 @@ def newest(folder, settings):
 
 def damage(snapshot, settings):
     """What is wrong with a snapshot, in words; None where nothing is."""
-    if not (snapshot / "manifest.json").exists() and (snapshot / "tables.json").exists():
-        return None  # TEMPORARY: written before there were manifests
     try:
         manifest = json.loads((snapshot / "manifest.json").read_text())
         if manifest["settings"] != crc_of(settings):

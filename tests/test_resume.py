@@ -154,6 +154,10 @@ def lose_a_file(snapshot):
     (snapshot / "tables.json").unlink()
 
 
+def lose_the_manifest(snapshot):
+    (snapshot / "manifest.json").unlink()
+
+
 def empty_manifest(snapshot):
     (snapshot / "manifest.json").write_text("")
 
@@ -169,6 +173,7 @@ def foreign(snapshot):
         (truncate, "last.solverstate has .* bytes"),
         (flip_a_bit, "last.caffemodel is not what was written"),
         (lose_a_file, "missing or unreadable"),
+        (lose_the_manifest, "missing or unreadable"),
         (empty_manifest, "missing or unreadable"),
         (foreign, "other settings"),
     ],
