@@ -117,7 +117,8 @@ def card(run, archive, photos, permutations, epoch_puzzles, command):
             f"photographs never trained on, {permutations} permutations (chance {1 / permutations:.1%}), after epoch "
             f"{best['epoch']:.0f} of {recipe['max_epochs']} planned; the training ended as: {run.result['status']}.",
             f"- **Data**: {len(photos) - held_out:,} photographs of {archive} for training, {held_out:,} held out "
-            f"(every {HELD_OUT_EVERY}th by name); by folder: {sources}; CRC-32 of the archive's list {photos.fingerprint():08x}.",
+            f"(every {HELD_OUT_EVERY}th by name); by folder: {sources}; CRC-32 of the archive's list "
+            f"{photos.fingerprint():08x}.",
             f"- **Puzzles seen**: {best['epoch'] * epoch_puzzles:,.0f}, each dealt once. RGB tiles of {jigsaw.TILE} "
             f"pixels from cells of {jigsaw.CELL}, each channel of each tile with mean 0 and standard deviation 1; "
             f"variations: {jigsaw.Variation()}.",
