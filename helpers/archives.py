@@ -10,8 +10,12 @@ import tempfile
 import zipfile
 import zlib
 
+from PIL import Image
+
 # What they raise, beside OSErrors without a number, for a damaged file (tests/test_fuzz.py)
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeDecodeError)
+# What Pillow raises for a damaged picture (the same tests)
+BROKEN_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def unpack(archive, folder):

@@ -151,7 +151,7 @@ def _read(path, read, names, size):
     for name in names:
         try:
             image = np.asarray(Image.open(io.BytesIO(read(name))).convert("RGB"))
-        except (OSError, SyntaxError):  # Pillow raises SyntaxError for some damaged headers
+        except archives.BROKEN_IMAGE:
             broken.append(name)
         else:
             images[name] = preprocessing.resize(image[None], size)[0]

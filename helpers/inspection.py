@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from helpers import evaluation, recipes
+from helpers import archives, evaluation, recipes
 from helpers.examples import Examples, feed
 
 OCCLUDER = 16  # pixels, the side of the square that hides a part of the image
@@ -124,6 +124,6 @@ def own_image(content, name, size=recipes.IMAGE_SIZE):
     """
     try:
         picture = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
-    except OSError as error:  # Pillow's UnidentifiedImageError is one
+    except archives.BROKEN_IMAGE as error:
         raise ValueError(f"{name} is not an image that can be read; choose a JPEG, PNG or WebP file") from error
     return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR))

@@ -87,6 +87,6 @@ def _decode(path, names):
         for name in names:
             try:
                 photos.append(np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")))
-            except (*archives.BROKEN, OSError, ValueError, SyntaxError) as error:  # the last from Pillow, for some PNGs
+            except (*archives.BROKEN, *archives.BROKEN_IMAGE) as error:
                 photos.append(str(error))
     return photos

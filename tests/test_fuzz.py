@@ -16,11 +16,13 @@ import zipfile
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
-from helpers import archives, fruits360, jigsaw, nets, photo_archive, weights
+from helpers import archives, fruits360, inspection, jigsaw, nets, photo_archive, weights
 
-EXAMPLES = int(os.environ.get("JIGSAW_FUZZ", 250))
+pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's and protobuf's, about damaged files
+
+EXAMPLES = int(os.environ.get("JIGSAW_FUZZ", 200))
 FUZZED = settings(
     max_examples=EXAMPLES,
     derandomize="JIGSAW_FUZZ" not in os.environ,
@@ -80,10 +82,13 @@ def fuzz(read, good, path):
     run()
 
 
-def jpeg():
+def picture(format):
+    """A small picture's bytes; lying on its side, says its EXIF."""
     pixels = np.add.outer(np.arange(0, 160, 8), np.arange(0, 80, 4)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
     file = io.BytesIO()
-    Image.fromarray(np.stack([pixels, pixels.T, pixels], -1)).save(file, "JPEG")
+    Image.fromarray(np.stack([pixels, pixels.T, pixels], -1)).save(file, format, exif=exif)
     return file.getvalue()
 
 
@@ -166,14 +171,18 @@ def test_archives(tmp_path, make):
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
 def test_archives_of_images(tmp_path, compression):
-    members = {f"{split}/Lemon/{i}_100.jpg": jpeg() for split in ("Training", "Test") for i in range(2)}
+    members = {f"{split}/Lemon/{i}_100.jpg": picture("JPEG") for split in ("Training", "Test") for i in range(2)}
     read = functools.partial(fruits360.load, every=1, size=8)
     fuzz(read, zip_of(members, compression), tmp_path / "fruits.zip")
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
 def test_archives_of_photographs(tmp_path, compression):
-    fuzz(photo_archive.read, zip_of({f"{i}.jpg": jpeg() for i in range(2)}, compression), tmp_path / "photos.zip")
+    fuzz(
+        photo_archive.read,
+        zip_of({f"{i}.jpg": picture("JPEG") for i in range(2)}, compression),
+        tmp_path / "photos.zip",
+    )
 
 
 def test_images(tmp_path):
@@ -183,7 +192,7 @@ def test_images(tmp_path):
 
     for split in ("Training", "Test"):
         (tmp_path / split / "Lemon").mkdir(parents=True)
-        (tmp_path / split / "Lemon" / "0_100.jpg").write_bytes(jpeg())
+        (tmp_path / split / "Lemon" / "0_100.jpg").write_bytes(picture("JPEG"))
 
     def tolerant(path):
         try:
@@ -192,4 +201,9 @@ def test_images(tmp_path):
             assert "Training/Lemon/0_100.jpg" in str(error)
             raise ValueError(f"{path}: {error}") from error
 
-    fuzz(tolerant, jpeg(), tmp_path / "Training" / "Lemon" / "0_100.jpg")
+    fuzz(tolerant, picture("JPEG"), tmp_path / "Training" / "Lemon" / "0_100.jpg")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_pictures_of_ones_own(tmp_path, format):
+    fuzz(lambda path: inspection.own_image(path.read_bytes(), path), picture(format), tmp_path / "mine")
