@@ -33,15 +33,20 @@ def main():
         frozen_solver = solver_of(stock(nets.branch(CLASSES, "fc6", BATCH, "he")), folder)
         net = caffe.Net(str(pathlib.Path(folder, "net.prototxt")), caffe.TEST)
 
+    def feed(net, rows):
+        net.blobs["data"].reshape(*images[rows].shape)
+        net.blobs["label"].reshape(len(labels[rows]))
+        net.blobs["data"].data[...] = images[rows]
+        net.blobs["label"].data[...] = labels[rows]
+
     def forward(count):
         for rows in batches(count):
-            net.blobs["data"].data[...] = images[rows]
+            feed(net, rows)
             net.forward(end="pool5_s1")
 
     def steps(solver, count):
         for rows in batches(count):
-            solver.net.blobs["data"].data[...] = images[rows]
-            solver.net.blobs["label"].data[...] = labels[rows]
+            feed(solver.net, rows)
             solver.step(1)
 
     serve(forward=forward, train=lambda n: steps(solver, n), frozen=lambda n: steps(frozen_solver, n))

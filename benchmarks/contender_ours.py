@@ -14,18 +14,22 @@ from helpers.examples import Examples, feed, part
 RECIPE = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, batch_size=BATCH)
 
 
+def first(examples, count):
+    return Examples(examples.inputs[:count], examples.labels[:count])
+
+
 def training_loop(team, net_solver, examples, count):
-    """solver.fit's loop, without its validation and snapshots: `count` examples, batch by batch."""
+    """solver.fit's loop, without its validation and snapshots: `count` examples, batch by batch, epoch after epoch."""
+    examples, left, epoch = first(examples, count), count, 0
     with solver.averaging(net_solver, team) as weight:
-        done = 0
-        while done < count:
-            for data_, labels in examples.epoch(BATCH, 0, done, team.rank, team.size):
-                weight[0] = part(np.arange(BATCH), team.rank, team.size)[1]
+        while left > 0:
+            for number, (data_, labels) in enumerate(examples.epoch(BATCH, 0, epoch, team.rank, team.size)):
+                size = min(BATCH, len(examples) - number * BATCH)
+                weight[0] = part(np.arange(size), team.rank, team.size)[1]
                 feed(net_solver.net, data_, labels)
                 net_solver.step(1)
-                done += BATCH
-                if done >= count:
-                    break
+                left -= size
+            epoch += 1
 
 
 def solver_of(net, folder):
@@ -38,7 +42,6 @@ def solver_of(net, folder):
 def main():
     device.use()
     examples = Examples(*data())
-    few = Examples(examples.inputs[:BATCH], examples.labels[:BATCH])
     rng = np.random.default_rng(1)
     pooled = Examples(rng.standard_normal((IMAGES * 4, 256, 3, 3), np.float32), rng.integers(CLASSES, size=IMAGES * 4))
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +52,7 @@ def main():
 
     def forward(count, processes="auto"):
         for _ in range(0, count, IMAGES):
-            features.extract(net, examples if count >= IMAGES else few, batch_size=BATCH, processes=processes)
+            features.extract(net, first(examples, count), batch_size=BATCH, processes=processes)
 
     def train(count, processes="auto"):
         size = parallel.count(processes, BATCH)

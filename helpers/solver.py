@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -18,12 +17,12 @@ import numpy as np
 import pandas as pd
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
-from tqdm import tqdm
 
 from helpers import activity, backup as backups, device, memory, parallel, runs, snapshots, weights
 from helpers.early_stopping import EarlyStopping
 from helpers.examples import Examples, check, feed, forward, part
 from helpers.nets import CONVOLUTIONS
+from helpers.progress import Progress
 from helpers.runs import EPOCH_COLUMNS, Tables, provenance, write
 from helpers.schedule import iterations_per_epoch, learning_rates, solver_parameter
 
@@ -241,21 +240,13 @@ def _train(team, job):
     stopping = EarlyStopping(recipe.patience, recipe.epsilon)
     if any([stopping.update(row["epoch"], row["validation_loss"]) for row in tables.history]):
         return "stopped early"
-    bar = tqdm(
-        total=recipe.max_epochs * job.per_epoch,
-        initial=len(tables.iterations),
-        desc="iterations",
-        mininterval=0.5,
-        ascii=" -",
-        ncols=100,
-        file=sys.stdout,
-        disable=not job.progress or team.rank > 0,
-    )  # plain text: widget bars break GitHub
+    bar = Progress(recipe, job.per_epoch, tables, job.progress and team.rank == 0)
     with bar, averaging(job.solver, team) as weight:
         for epoch in range(len(tables.history) + 1, recipe.max_epochs + 1):
             began = time.perf_counter()
             row, steps = _epoch(job, team, weight, epoch, bar)
             stop = stopping.update(epoch, row["validation_loss"])
+            bar.epoch(row, stopping)
             if team.rank == 0:
                 tables = _record(job, tables, row, steps, best=stopping.best_epoch == epoch)
             now = time.perf_counter()
@@ -278,12 +269,17 @@ def averaging(solver, team):
         return
     arrays = [blob.diff for blob in _parameters(solver.net)]
     arrays += [solver.net.blobs[name].data for name in ("loss", "accuracy")]
-    held = {"team": team, "arrays": arrays}
-    solver.add_callback(lambda: None, lambda: held["team"].sum(held["arrays"], weight[0]))
+    held = [(team, arrays)]
+
+    def average():
+        for team, arrays in held:
+            team.sum(arrays, weight[0])
+
+    solver.add_callback(lambda: None, average)
     try:
         yield weight
     finally:
-        held.clear()  # Caffe never frees a callback
+        held.clear()  # Caffe never frees a callback, nor what it holds
 
 
 def _parameters(net):
@@ -335,13 +331,12 @@ def _epoch(job, team, weight, epoch, bar):
         rate = float(learning_rates(recipe, iteration, job.per_epoch))
         steps.append({"iteration": iteration, "epoch": epoch, "loss": loss, "learning_rate": rate})
         losses += loss * size
-        bar.update()
+        bar.step(loss)
     correct += float(blobs["accuracy"].data) * size
     batches.close()
     validation_loss, validation_accuracy = score(job.test_net, job.validation, job.scoring_batch, team)
     _check_finite("validation", validation_loss, epoch * job.per_epoch, recipe)
     count = len(job.training)
-    bar.set_postfix_str(f"epoch {epoch}, loss {losses / count:.2f}, validation {validation_loss:.2f}")
     row = dict(
         zip(
             EPOCH_COLUMNS,
