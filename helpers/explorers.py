@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from ipywidgets import FloatLogSlider, Layout
 
-from helpers import chart_views, jigsaw, preprocessing, recipes, solver, views
+from helpers import chart_views, jigsaw, preprocessing, recipes, schedule, views
 from helpers.activation_explorer import activations
 from helpers.controls import WORDS, Explorer, choice, slider, stops, tick
 from helpers.filter_explorer import filters
@@ -65,7 +65,7 @@ def learning_rates(batches, presets=recipes.REPORT):
         shown = {
             f"{name}: {count} batches per epoch": (
                 along,
-                solver.learning_rates(recipe, (along * count).astype(int), count),
+                schedule.learning_rates(recipe, (along * count).astype(int), count),
             )
             for name, count in batches.items()
         }
