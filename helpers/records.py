@@ -63,9 +63,12 @@ def names():
     return sorted(name for name in found if "." not in name)  # a dot: what an interrupted write left behind
 
 
-def load(name):
-    """The Record of that name. Raises FileNotFoundError, with the way out, where nothing of that name is recorded."""
-    folder = root() / name
+def load(name, within=None):
+    """The Record of that name. Raises FileNotFoundError, with the way out, where nothing of that name is recorded.
+
+    within: another folder than root().
+    """
+    folder = (within or root()) / name
     if not (folder / "result.json").exists():
         raise FileNotFoundError(
             f"{folder} is not recorded; `python -m helpers.study --only {name}` runs and records it. "
@@ -76,9 +79,9 @@ def load(name):
     return Record(folder, pd.read_csv(history) if history.exists() else pd.DataFrame(), result)
 
 
-def label(name):
+def label(name, within=None):
     """ "recorded on <date> by <command> (<device>)", or why it was not run: the line under a recorded figure."""
-    result = load(name).result
+    result = load(name, within).result
     if result["status"] == NOT_RUN:
         return f"not run: {result['reason']}"
     text = f"recorded on {result['made']['date']} by `{result['command']}` ({result['made']['device']})"

@@ -96,9 +96,25 @@ def filters_of(run, section):
     return {epoch: np.load(paths[epoch]) for epoch in sorted(wanted) if epoch in paths}
 
 
-def run_one(planned, trunk, seconds, dry=False):
-    """Train one Planned run, or go on with it, and record it. Returns the line that says how it went."""
-    began, into = time.monotonic(), course.run_folder("dry/recorded") if dry else None
+def replay(name):
+    """(Record, its records.label) of a planned training, to be shown beside what a notebook trains.
+
+    In `quick` it is what ships with the course. In `full` the training is carried out first, unless this machine has
+    done so already, and its record lies among the runs: hours for a whole net on a CPU, minutes on a GPU.
+    """
+    into = records.root()
+    if course.profile() == "full":
+        into = course.run_folder("recorded")
+        print(run_one(plan.everything()[name], None, float("inf"), into=into))
+    return records.load(name, into), records.label(name, into)
+
+
+def run_one(planned, trunk, seconds, dry=False, into=None):
+    """Train one Planned run, or go on with it, and record it. Returns the line that says how it went.
+
+    into: folder of the record; None: records.root(), or with `dry` one among the runs.
+    """
+    began, into = time.monotonic(), course.run_folder("dry/recorded") if dry else into
     try:
         if planned.net == "pixels":
             found = trainings.nearest(planned, dry)

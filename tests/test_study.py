@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -277,3 +278,20 @@ def test_several_at_a_time_wait_for_what_they_need(monkeypatch):
 def test_a_name_that_matches_nothing_is_refused():
     with pytest.raises(ValueError, match="--only cifar10 matches no run"):
         study.chosen("cifar10")
+
+
+def test_replay_shows_the_record_in_quick_and_trains_in_full(record, runs, monkeypatch):
+    name = record.name
+    shown, label = study.replay(name)
+    assert shown.folder == record and label == records.label(name)
+
+    def trained(planned, trunk, seconds, dry=False, into=None):
+        shutil.copytree(record, into / planned.name)
+        return f"{planned.name}: trained"
+
+    monkeypatch.setenv("JIGSAW_PROFILE", "full")
+    monkeypatch.setattr(plan, "everything", lambda: {name: plan.Planned(name, "last layer")})
+    monkeypatch.setattr(study, "run_one", trained)
+    shown, label = study.replay(name)
+    assert shown.folder == runs / "recorded" / name
+    assert label.startswith("recorded on")

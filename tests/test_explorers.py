@@ -1,0 +1,387 @@
+"""Explorers: every control through its range, what changes and what stays, errors that surface, the static twin."""
+
+import io
+import re
+import runpy
+
+import nbformat
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from conftest import ROOT
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from nbclient import NotebookClient
+from PIL import Image
+
+from helpers import chart_views, controls, early_stopping, explorers, filters, inspection, nets, views
+from helpers.activation_explorer import _uploaded_image
+from helpers.examples import Examples
+from helpers.views import PAGE
+
+BENCHMARK = runpy.run_path(str(ROOT / "benchmarks" / "explorers.py"))
+ERRORS = runpy.run_path(str(ROOT / "scripts" / "notebook_errors.py"))["errors"]
+random = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def make():
+    """{name: a function that makes the explorer}, as the benchmark has them."""
+    return BENCHMARK["all_explorers"]()
+
+
+def pictures(explorer):
+    return {name: view.value for name, view in explorer.views.items()}
+
+
+def words(explorer):
+    return re.sub("<.*?>", "", explorer.views["words"].value)
+
+
+# --- All of them
+
+
+# Controls that need another one before they show: {explorer: {control: what to set first}}
+FIRST = {
+    "filters": {"paired": {"beside": "other"}, "epoch": {"network": "other"}},
+    "losses": {"smoothing": {"by": "iteration"}},
+    "learning_rates": {"factor": {"policy": "step"}, "stepsize": {"policy": "step"}},
+}
+
+
+@pytest.mark.parametrize("name", ["filters", "losses", "activations", "mistakes", "learning_rates", "puzzles"])
+def test_every_control_changes_a_picture_over_its_range(name, make):
+    explorer = make[name]()
+    for control in explorer.controls:
+        if not BENCHMARK["values_of"](explorer.controls[control], 4):
+            continue  # an upload, see below
+        for other, value in FIRST.get(name, {}).get(control, {}).items():
+            explorer.controls[other].value = value
+        seen = [pictures(explorer)]
+        for value in BENCHMARK["values_of"](explorer.controls[control], 4):
+            explorer.controls[control].value = value
+            seen.append(pictures(explorer))
+        assert any(one != seen[0] for one in seen[1:]), f"{control} changes nothing"
+        for panel, picture in seen[-1].items():
+            image = BeautifulSoup(picture, "html.parser").img
+            assert panel == "words" or not picture or len(image["alt"]) > 20
+        assert not explorer.trouble.outputs
+
+
+def test_only_the_panels_that_depend_on_a_control_are_drawn_again(make):
+    explorer = make["puzzles"]()
+    before = pictures(explorer)
+    explorer.controls["grey"].value = True
+    after = pictures(explorer)
+    assert after["where"] == before["where"] and after["puzzle"] != before["puzzle"]
+
+
+def test_an_exception_in_a_callback_is_raised_outside_a_notebook():
+    slider = controls.slider("n", 0, 0, 3)
+    explorer = controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"])
+    with pytest.raises(ZeroDivisionError):
+        slider.value = 1
+    slider.value = 2  # the next move works again
+    assert "6.0" in explorer.views["<lambda>"].value
+
+
+def test_in_a_notebook_it_is_shown_and_found_in_the_widget_state_until_the_next_move(tmp_path):
+    source = """
+from helpers import controls
+slider = controls.slider("n", 0, 0, 3)
+controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"])
+"""
+    cells = [source, "slider.value = 1", "slider.value = 2"]
+    found = []
+    for count in (2, 3):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells[:count]])
+        NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": ROOT}}).execute()
+        found.append(ERRORS(notebook))
+    assert len(found[0]) == 1 and found[0][0].endswith("ZeroDivisionError: division by zero")
+    assert found[1] == []
+
+
+def test_the_static_twin_shows_the_same_pictures_and_is_hidden_by_the_living_one(make):
+    InteractiveShell.instance()
+    explorer = make["learning_rates"]()
+    with capture_output() as captured:
+        explorer._ipython_display_()
+    twin, view = captured.outputs
+    page = BeautifulSoup(twin.data["text/html"], "html.parser")
+    assert page.img["alt"] and page.img["src"] in explorer.views["rates"].value
+    assert words(explorer) in page.get_text()
+    assert view.data["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.model_id
+    style = explorer.children[-1].value
+    assert re.search(r"\.([\w-]+) \{ display: none !important \}", style)[1] in page.div["class"]
+
+
+def test_a_click_reaches_its_own_explorer_only(make):
+    explorer, other = make["filters"](), make["filters"]()
+    clicks = controls.clicks()
+    clicks.click = [explorer.name, 0.99, 0.5]
+    assert explorer.controls["place"].value == 6 * 1 + 5  # 24 filters in four rows of six: the second row's last
+    assert other.controls["place"].value == 0
+    assert explorer.clicks is other.clicks  # one for the whole notebook
+
+
+# --- Pages: where things are
+
+
+@pytest.mark.parametrize("shape", [(24, 11, 11), (96, 27, 27), (7, 3, 5), (1, 6, 6)])
+def test_a_click_on_the_outline_selects_what_is_outlined(shape):
+    """The outline's colour is looked for in the picture, and its middle clicked on."""
+    channel = shape[0] * 2 // 3
+    figure = views.channel_grid(np.zeros(shape), "title", selected=channel)
+    across, down = middle_of_the_outline(figure)
+    assert views.unit_in_grid(across, down, shape) == (channel, shape[1] // 2, shape[2] // 2)
+    assert views.unit_in_grid(1, 1, shape)[0] == shape[0] - 1 and views.unit_in_grid(0, 0, shape) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("count", [10, 30, 100])
+def test_a_click_on_the_matrix_selects_the_cell_that_is_outlined(count):
+    drawn = np.full((400, 430, 3), 255, np.uint8)
+    figure = chart_views.with_cell(drawn, (count // 4, count // 2), count)
+    across, down = middle_of_the_outline(figure)
+    assert chart_views.cell_at(across, down, PAGE * 400 / 430, count) == (count // 4, count // 2)
+    assert chart_views.cell_at(0, 1, PAGE, count) == (count - 1, 0)
+
+
+def middle_of_the_outline(figure):
+    """Shares of the width and height of a page at which the middle of the vermillion outline lies."""
+    pixels = np.asarray(Image.open(io.BytesIO(controls.drawing.png(figure))).convert("RGB")).astype(int)
+    rows, columns = np.nonzero(np.abs(pixels - (0xD5, 0x5E, 0x00)).sum(axis=2) < 30)
+    return (
+        (columns.min() + columns.max() + 1) / 2 / pixels.shape[1],
+        (rows.min() + rows.max() + 1) / 2 / pixels.shape[0],
+    )
+
+
+# --- Losses and learning rates
+
+
+def test_the_rule_is_played_again_with_another_patience(make):
+    """The losses of notebook 03: patience 5 stops after epoch 9 and keeps 3, patience 1 stops after epoch 5."""
+    losses = [2.0, 1.5, 1.4, 1.45, 1.42, 1.41, 1.40, 1.39995, 1.43, 1.44]
+    rule, waited = early_stopping.replay(losses, 5, 1e-4)
+    assert (rule.best_epoch, len(waited), waited[-1]) == (3, 9, 6)
+    rule, waited = early_stopping.replay(losses, 1, 1e-4)
+    assert (rule.best_epoch, len(waited), waited) == (3, 5, [0, 0, 0, 1, 2])
+    assert early_stopping.replay(losses, 20, 0)[0].best_epoch == 8
+
+    explorer = make["losses"]()
+    history = BENCHMARK["Training"](2.0).history["validation_loss"]
+    for patience in (0, 3, 20):
+        explorer.controls["patience"].value = patience
+        rule, waited = early_stopping.replay(history, patience, 1e-4)
+        ended = f"stops after epoch {len(waited)}" if waited[-1] > patience else "still waiting when the record ends"
+        assert ended in words(explorer) and f"keeps epoch {rule.best_epoch}," in words(explorer)
+
+
+def test_one_gamma_on_two_data_sets(make):
+    """0.9995 ** 333 and 0.9995 ** 69, and the gamma that would fall alike: 0.9995 ** (333 / 69)."""
+    explorer = make["learning_rates"]()
+    assert all(number in words(explorer) for number in ("0.847", "0.966", "4.8 times", "0.9976"))
+    assert "shrinks to" not in words_after(explorer, "policy", "step")
+
+
+def words_after(explorer, control, value):
+    explorer.controls[control].value = value
+    return words(explorer)
+
+
+def test_a_preset_sets_the_design(make):
+    explorer = make["learning_rates"]()
+    for preset in dict(explorer.controls["preset"].options).values():
+        explorer.controls["preset"].value = preset
+        assert explorer.controls["policy"].value == preset.lr_policy
+        assert explorer.controls["base_lr"].value == preset.base_lr
+        gamma = explorer.controls["gamma" if preset.lr_policy == "exp" else "factor"]
+        assert gamma.value == preset.gamma and not gamma.disabled
+
+
+# --- Mistakes
+
+
+def test_list_and_cell_agree(make):
+    explorer = make["mistakes"]()
+    true, predicted = explorer.controls["frequent"].value
+    assert (explorer.controls["true"].value, explorer.controls["predicted"].value) == (true, predicted)
+    explorer.controls["predicted"].value = true
+    assert explorer.controls["frequent"].value is None  # right answers are no mistake
+    explorer.controls["frequent"].value = explorer.controls["frequent"].options[-1][1]
+    assert explorer.controls["true"].value == explorer.controls["frequent"].value[0]
+
+
+def test_the_images_behind_a_cell_are_its_own():
+    """Images whose grey level is their number: those that are shown are those of the cell, the surest first."""
+    labels = np.array([0, 0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.1, 0.9], [0.2, 0.8], [0.6, 0.4]])
+    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1) * np.full((8, 8, 3), 40, np.uint8)
+    explorer = explorers.mistakes(probabilities, images, labels, ("cat", "dog"))
+    assert explorer.controls["frequent"].options == (("cat taken for dog: 2", (0, 1)), ("dog taken for cat: 1", (1, 0)))
+    assert "Of 3 images of cat, 1 are recognised and 2 are taken for dog." in words(explorer)
+    first, second = sheet_greys(explorer)[:2]
+    assert (first, second) == (80, 40)
+    explorer.controls["frequent"].value = (1, 0)
+    assert sheet_greys(explorer) == [160]
+
+
+def sheet_greys(explorer):
+    """Grey level in the middle of each image of a sheet, along its first row."""
+    source = BeautifulSoup(explorer.views["images_beside"].value, "html.parser").img["src"].partition(",")[2]
+    sheet = np.asarray(Image.open(io.BytesIO(__import__("base64").b64decode(source))).convert("RGB"))
+    line = sheet[int(sheet.shape[1] * (views.TITLE + 0.5) / PAGE)]
+    middles = (np.arange(4) + 0.4) * sheet.shape[1] / 4
+    return [int(line[int(middle)][0]) for middle in middles if line[int(middle)][0] != 255]
+
+
+# --- Filters in numbers
+
+
+def test_measures_of_filters():
+    weights = random.normal(size=(40, 3, 11, 11))
+    np.testing.assert_allclose(filters.norms(weights)[3] ** 2, (weights[3] ** 2).sum())
+    assert filters.colourfulness(weights).mean() == pytest.approx(
+        2 / 3, abs=0.02
+    )  # of three directions, two are not grey
+    assert filters.colourfulness(np.repeat(weights[:, :1], 3, axis=1)).max() < 1e-12
+    assert abs(filters.smoothness(weights).mean()) < 0.02
+    assert filters.smoothness(np.cumsum(np.cumsum(weights, axis=2), axis=3)).min() > 0.5
+    np.testing.assert_allclose(filters.change(weights, 1.02 * weights), 0.02)
+    with pytest.raises(ValueError, match="one shape"):
+        filters.change(weights, weights[:3])
+
+
+def test_the_spectrum_of_a_grating_has_its_frequency():
+    """A cosine of period 4 pixels across: the spectrum peaks at a quarter of a cycle per pixel, and not down."""
+    grating = np.cos(2 * np.pi * np.arange(12) / 4) * np.ones((3, 12, 1))
+    row, column = np.unravel_index(filters.spectrum(grating).argmax(), (32, 32))
+    assert row == 16 and abs(column - 16) == 8
+
+
+def test_best_matches_undo_a_shuffle_even_of_other_strength():
+    weights = random.normal(size=(24, 3, 11, 11))
+    shuffle = random.permutation(24)
+    other = 5 * weights[shuffle] + 0.1 * random.normal(size=weights.shape) + 1
+    order, correlations = filters.match(weights, other)
+    np.testing.assert_array_equal(shuffle[order], np.arange(24))
+    assert correlations.min() > 0.99
+    assert (filters.match(np.ones((4, 3, 5, 5)), random.normal(size=(4, 3, 5, 5)))[1] == 0).all()
+
+
+def test_recorded_filters_need_no_images(make):
+    """What recorded/ holds: conv1 after each epoch, and nothing else; the slider runs over the epochs."""
+    first, last = random.normal(size=(2, 16, 3, 11, 11)).astype(np.float16)
+    explorer = explorers.filters(
+        {"start": {"conv1_s1": [first]}, "end": {"conv1_s1": [last]}}, epochs={"end": {0: first, 9: last}}
+    )
+    assert list(explorer.controls["layer"].options) == ["conv1_s1"] and "patches" not in explorer.views
+    explorer.controls["network"].value = "end"
+    ended = explorer.views["grid"].value
+    explorer.controls["epoch"].value = 0
+    assert explorer.views["grid"].value != ended and "changed by 0.0%" in words(explorer)
+    explorer.controls["epoch"].value = 9
+    assert source(explorer.views["grid"]) == re.search('src="(.*?)"', ended)[1]
+
+
+def source(view):
+    return re.search('src="(.*?)"', view.value)[1]
+
+
+# --- What a net looks at
+
+
+@pytest.fixture(scope="module")
+def branch():
+    return nets.branch(4, batch_size=1, fillers="he", width=0.25)
+
+
+def test_receptive_fields_hold_all_that_a_unit_depends_on(branch):
+    """Pixels with a gradient, from Caffe's own backward pass, lie inside the field, and touch all of its sides."""
+    message = type(branch)()
+    message.CopyFrom(branch)
+    message.force_backward = True
+    net = nets.instantiate(message)
+    net.blobs["data"].data[...] = random.normal(size=net.blobs["data"].data.shape)
+    net.forward()
+    fields = inspection.receptive_fields(branch)
+    assert (fields["conv1_s1"].size, fields["conv2_s1"].size, fields["pool5_s1"].size) == (11, 31, 103)
+    for blob, layer in (("conv1_s1", "conv1_s1"), ("norm1_s1", "norm1_s1"), ("conv3_s1", "conv3_s1")):
+        data = net.blobs[blob].data
+        row, column = (size // 2 for size in data.shape[2:])
+        net.blobs[blob].diff[...] = 0
+        net.blobs[blob].diff[0, :, row, column] = random.normal(size=data.shape[1])
+        net._backward(*[list(net._layer_names).index(layer)] * 1, 0)
+        depends = np.abs(net.blobs["data"].diff[0]).max(axis=0) > 0
+        rows, columns = (np.flatnonzero(depends.any(axis=axis)) for axis in (1, 0))
+        top, left, bottom, right = fields[blob].box(row, column, 64)
+        assert top <= rows.min() and rows.max() < bottom and left <= columns.min() and columns.max() < right
+        assert rows.max() - rows.min() >= 0.8 * (bottom - top) - 1
+
+
+def test_the_strongest_places_are_those_of_an_exhaustive_search(branch):
+    net = nets.instantiate(branch)
+    examples = Examples(random.normal(size=(7, 3, 64, 64)).astype(np.float32), np.zeros(7, int))
+    places = inspection.strongest(net, examples, ["conv1_s1", "conv4_s1"], count=3, batch_size=4)
+    for blob, found in places.items():
+        answers = np.concatenate([forward(net, examples.inputs[i : i + 1], blob) for i in range(7)])
+        best = np.argsort(-answers.max(axis=(2, 3)), axis=0, kind="stable")[:3]
+        np.testing.assert_array_equal(found[..., 0], best.T)
+        for channel in range(0, answers.shape[1], 5):
+            image, row, column = found[channel, 0]
+            assert answers[image, channel, row, column] == pytest.approx(answers[:, channel].max(), rel=1e-5)
+
+
+def forward(net, data, blob):
+    net.blobs["data"].reshape(*data.shape)
+    net.blobs["data"].data[...] = data
+    net.blobs["label"].reshape(len(data))
+    net.blobs["label"].data[...] = 0
+    net.forward()
+    return net.blobs[blob].data.copy()
+
+
+def test_occlusion_is_the_fall_of_the_predicted_class(branch):
+    net = nets.instantiate(branch)
+    image = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    look = inspection.look(net, image, lambda images: (images.transpose(0, 3, 1, 2) / 50).astype(np.float32))
+    assert look.probabilities.sum() == pytest.approx(1) and look.occlusion.shape == (7, 7)
+    assert look.blobs["conv1_s1"].shape == (24, 27, 27) and "data" not in look.blobs
+    hidden = (image.transpose(2, 0, 1) / 50).astype(np.float32)[None]
+    hidden[:, :, 16:32, 40:56] = 0
+    scores = forward(net, hidden, "fc6")[0].astype(float)
+    probabilities = np.exp(scores) / np.exp(scores).sum()
+    best = look.probabilities.argmax()
+    assert look.occlusion[2, 5] == pytest.approx(look.probabilities[best] - probabilities[best], abs=1e-5)
+
+
+def png_file(size=(90, 60)):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 30)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"red.png": {"metadata": {"name": "red.png"}, "content": png_file()}},  # ipywidgets 7
+        ({"name": "red.png", "content": memoryview(png_file())},),  # ipywidgets 8
+    ],
+)
+def test_an_upload_is_read_with_both_versions_of_ipywidgets(value):
+    image = _uploaded_image(value)
+    assert image.shape == (64, 64, 3) and (image == (200, 30, 30)).all()
+
+
+def test_an_upload_becomes_the_image_and_a_text_file_is_refused_in_words(make, capsys):
+    explorer = make["activations"]()
+    upload, image = explorer.controls["upload"], explorer.controls["image"]
+    count = len(image.options)
+    for name, content in (("notes.txt", b"not an image"), ("red.png", png_file())):
+        before = pictures(explorer)
+        file = {"name": name, "type": "", "size": len(content), "content": content, "last_modified": 0}
+        upload.set_state({"value": [file | {"content": memoryview(content)}]})
+        if name == "notes.txt":
+            assert "notes.txt is not an image" in capsys.readouterr().out and pictures(explorer) == before
+    assert len(image.options) == count + 1 and image.value == count
+    assert pictures(explorer)["seen"] != before["seen"]
