@@ -71,7 +71,9 @@ class Explorer(VBox):
         self.name = uuid.uuid4().hex  # in CSS classes, which are the whole page's
         self.trouble = Output()
         wrap = Layout(display="flex", flex_flow="row wrap", align_items="flex-start", max_width="100%")
-        hide_twin = HTML(f"<style>.twin-{self.name} {{ display: none !important }}</style>", layout=Layout(display="none"))
+        hide_twin = HTML(
+            f"<style>.twin-{self.name} {{ display: none !important }}</style>", layout=Layout(display="none")
+        )
         super().__init__(
             [
                 Box(list(controls.values()), layout=wrap),

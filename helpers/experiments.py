@@ -1,7 +1,8 @@
 """The course's trainings, each defined once: a notebook that needs an earlier one loads it from here, or makes it.
 
-In the `quick` profile the data are the embedded photograph crops and every layer keeps a quarter of its filters, so
-that two cores finish in minutes; in `full` they are CIFAR-100 and the whole branch.
+In the `quick` profile the data are crops of the embedded photographs, few enough for two cores and minutes; in `full`
+they are CIFAR-100. Both train the whole branch, from the convolutions that ship with the course (`zoo.load("ours")`).
+How such convolutions are made is shown on a small CFN, live in both profiles.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from helpers import (
 )
 from helpers.examples import Examples
 
-WIDTH = {"quick": 0.25, "full": 1.0}  # share of each convolution's filters that is kept
+WIDTH = 0.25  # share of each convolution's filters that the small CFN keeps
 PERMUTATIONS = 10  # of the small CFN; the authors use 100 to 1000
 TILE, CELL = 32, 42  # pixels, half the authors' 64 and 85, as the photographs are shown at several scales
 PUZZLES = 3072  # different ones, seen once per epoch
@@ -32,7 +33,7 @@ class Study:
     """One data set, ready for Caffe, and how it is trained on.
 
     training, validation, test: Examples of uint8 (N, 64, 64, 3) images. class_names: tuple of str.
-    statistics: of the training images. width: share of the branch's filters that is kept.
+    statistics: of the training images.
     """
 
     name: str
@@ -41,27 +42,26 @@ class Study:
     test: Examples
     class_names: tuple[str, ...]
     statistics: preprocessing.Statistics
-    width: float
     last_layer: recipes.Recipe
     fine_tune: recipes.Recipe
 
     def branch(self, trains="all", fillers="authors"):
         """The prototxt of the branch for this study's classes."""
-        return nets.branch(len(self.class_names), trains, self.fine_tune.batch_size, fillers, self.width)
+        return nets.branch(len(self.class_names), trains, self.fine_tune.batch_size, fillers)
 
     def head(self):
         """The prototxt of fc6 alone, on pool5 features of this study's branch."""
-        return nets.head(len(self.class_names), (round(256 * self.width), 3, 3), self.last_layer.batch_size)
+        return nets.head(len(self.class_names), batch_size=self.last_layer.batch_size)
 
 
-def prepared(name, splits, recipe_pair, width=1.0, scale="report"):
+def prepared(name, splits, recipe_pair, scale="report"):
     """The Study of three ImageSets, resized already: training, validation, test. scale: see preprocessing.to_caffe."""
     statistics = preprocessing.channel_statistics(splits[0].images)
     examples = [
         Examples(split.images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics, scale))
         for split in splits
     ]
-    return Study(name, *examples, splits[0].class_names, statistics, width, *recipe_pair)
+    return Study(name, *examples, splits[0].class_names, statistics, *recipe_pair)
 
 
 def cifar100_study(size=recipes.IMAGE_SIZE, scale="report"):
@@ -102,8 +102,9 @@ def study():
     """The Study of the profile: "quick" is the photograph crops, "full" is CIFAR-100."""
     if course.profile() == "full":
         return cifar100_study()
-    splits = [replace(split, images=preprocessing.resize(split.images)) for split in datasets.load_photo_crops()]
-    return prepared("photos", splits, (recipes.PHOTOS_LAST_LAYER, recipes.PHOTOS_FINE_TUNE), WIDTH["quick"])
+    crops = datasets.load_photo_crops(recipes.PHOTOS_CROPS)
+    splits = [replace(split, images=preprocessing.resize(split.images)) for split in crops]
+    return prepared("photos", splits, (recipes.PHOTOS_LAST_LAYER, recipes.PHOTOS_FINE_TUNE))
 
 
 def puzzle_photos():
@@ -128,7 +129,7 @@ def puzzle_examples(photos, count, seed):
 
 
 def pretext_net():
-    """The prototxt of the small CFN: BatchNorm while training, no dropout, the profile's width."""
+    """The prototxt of the small CFN: BatchNorm while training, no dropout, WIDTH."""
     return nets.stacked_cfn(
         PERMUTATIONS,
         TILE,
@@ -138,7 +139,7 @@ def pretext_net():
         fillers="he",
         batch_norm=True,
         dropout=False,
-        width=WIDTH[course.profile()],
+        width=WIDTH,
     )
 
 
@@ -151,7 +152,7 @@ def pretext(progress=True):
         recipes.PHOTOS_PRETEXT,
         training,
         validation,
-        course.run_folder(f"{course.profile()}_pretext"),
+        course.run_folder("pretext"),
         progress=progress,
     )
 

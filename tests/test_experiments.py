@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from helpers import datasets, experiments, jigsaw, nets, preprocessing, recipes
+from helpers import datasets, experiments, jigsaw, nets, preprocessing, recipes, zoo
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_puzzles_have_the_small_cfn_s_shape():
     assert labels.max() < experiments.PERMUTATIONS
 
 
-def test_the_full_profile_runs_from_pretext_to_control(monkeypatch, runs):
+def test_the_full_profile_runs_from_last_layer_to_control(monkeypatch, runs):
     """The whole branch on a hundred classes, with a few random images in CIFAR-100's place and one epoch each."""
     rng = np.random.default_rng(0)
 
@@ -67,14 +67,13 @@ def test_the_full_profile_runs_from_pretext_to_control(monkeypatch, runs):
         monkeypatch.setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=1))
 
     study = experiments.study()
-    assert (len(study.training), len(study.validation), study.width) == (170, 30, 1.0)
-    trunk = experiments.trunk(experiments.pretext(progress=False))
-    assert trunk["conv1_s1"][0].shape == (96, 3, 11, 11)
+    assert (len(study.training), len(study.validation)) == (170, 30)
+    trunk = zoo.load("ours")
     last_layer = experiments.last_layer(study, trunk, progress=False)
     tuned = experiments.fine_tune(study, trunk, last_layer, progress=False)
     scratch = experiments.scratch(study, progress=False)
     for run in (last_layer, tuned, scratch):
         assert run.result["epochs"] == 1 and 0 <= run.result["test_accuracy"] <= 1
     assert sorted(path.name for path in runs.iterdir()) == [
-        "cache", "cifar100_features", "cifar100_fine_tune", "cifar100_last_layer", "cifar100_scratch", "full_pretext"
+        "cache", "cifar100_features", "cifar100_fine_tune", "cifar100_last_layer", "cifar100_scratch"
     ]  # fmt: skip
