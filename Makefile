@@ -60,12 +60,11 @@ results: $(SETUP)
 ARCH := 75
 gpu-wheel:
 	python3 -m venv --clear build/gpu-wheel
-	build/gpu-wheel/bin/python -m pip install -qq \
-		$$(JIGSAW_DEVICE=gpu JIGSAW_CUDA_ARCHITECTURES=$(ARCH) build/gpu-wheel/bin/python packaging/caffe/build_wheel.py --nvidia) setuptools
-	wheel=$$(JIGSAW_DEVICE=gpu JIGSAW_CUDA_ARCHITECTURES=$(ARCH) build/gpu-wheel/bin/python packaging/caffe/build_wheel.py) && \
-		build/gpu-wheel/bin/python -m pip install -qq $$wheel
+	export JIGSAW_DEVICE=gpu JIGSAW_CUDA_ARCHITECTURES=$(ARCH) && build=packaging/caffe/build_wheel.py && \
+		build/gpu-wheel/bin/python -m pip install -qq $$(build/gpu-wheel/bin/python $$build --nvidia) && \
+		build/gpu-wheel/bin/python -m pip install -qq $$(build/gpu-wheel/bin/python $$build)
 	JIGSAW_DEVICE=cpu build/gpu-wheel/bin/python -m helpers.device
-	build/gpu-wheel/bin/python -c "from caffe import build_info as b; print('CUDA', b.CUDA, 'cuDNN', b.CUDNN, b.ARCHITECTURES); assert b.CUDA"
+	build/gpu-wheel/bin/python -c "from caffe import build_info as b; print(b.CUDA, b.CUDNN, b.ARCHITECTURES); assert b.CUDA"
 
 gpu-check: $(SETUP)
 	JIGSAW_DEVICE=gpu $(PYTHON) -m helpers.device

@@ -205,7 +205,7 @@ def main():
         "",
         f"`python benchmarks/gpu.py`, {datetime.date.today()}, commit {commit}: {device.describe()}, driver {driver},",
         f"PyTorch {torch.__version__}, {platform.machine()}. Batch {BATCH} (puzzles for the CFN); the data come from",
-        f"the host, training includes Adam's update; medians of {ROUNDS} rounds in which the contenders take turns. In the",
+        f"the host, training includes Adam's update; medians of {ROUNDS} rounds, contenders taking turns. In the",
         "last column, the share of the time in which the card computes or copies; the rest are launches and Python.",
         "",
         "| net | pass | | images/s | against PyTorch TF32 | kernels and copies a batch | card busy |",
