@@ -4,10 +4,10 @@ import nbformat
 from conftest import ROOT
 
 SHRINK = """\
-import dataclasses, functools
-from helpers import datasets, experiments, recipes
+import dataclasses
+from helpers import experiments, recipes
 
-datasets.load_photo_crops = functools.partial(datasets.load_photo_crops, (128, 16, 20))
+recipes.PHOTOS_CROPS = (128, 16, 20)
 experiments.PUZZLES = 96
 for name in ("PHOTOS_PRETEXT", "PHOTOS_LAST_LAYER", "PHOTOS_FINE_TUNE"):
     setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=2))
@@ -15,7 +15,7 @@ for name in ("PHOTOS_PRETEXT", "PHOTOS_LAST_LAYER", "PHOTOS_FINE_TUNE"):
 
 
 def notebook(stem):
-    """The notebook of that stem, e.g. "03_last_layer", shrunk; 20 rather than 120 test images of each class."""
+    """The notebook of that stem, e.g. "03_last_layer", shrunk; 20 rather than 100 test images of each class."""
     shrunk = nbformat.read(ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
     shrunk.cells.insert(2, nbformat.v4.new_code_cell(SHRINK))
     return shrunk
