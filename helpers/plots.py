@@ -26,6 +26,7 @@ from helpers.pictures import (
 __all__ = [
     "accuracy",
     "activations",
+    "against_labels",
     "architecture",
     "bars",
     "class_examples",
@@ -99,6 +100,27 @@ def per_epoch(table, axis, title=None):
         axes.plot(table["epoch"], 100 * shares, marker=marker, label=label)
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    _legend(axes)
+    return figure
+
+
+@styled
+def against_labels(curves, chance=None, title=None):
+    """Test accuracy against labelled images per class, on a log scale; the whisker is `half_width`.
+
+    curves: {name: DataFrame indexed by labels per class with columns accuracy and half_width, in [0, 1]}; a NaN
+    half_width (one seed) draws no whisker. chance: accuracy of guessing.
+    """
+    figure, axes = one_axes("labelled training images per class", "test accuracy (%)", title)
+    budgets = sorted({budget for curve in curves.values() for budget in curve.index})
+    for marker, (name, curve) in zip("os^D", curves.items()):
+        whiskers = 100 * curve["half_width"].fillna(0)
+        axes.errorbar(curve.index, 100 * curve["accuracy"], whiskers, marker=marker, capsize=3, label=name)
+    _level(axes.axhline, chance, "chance", ":")
+    axes.set_xscale("log")
+    axes.set_xticks(budgets, [f"{budget:.0f}" for budget in budgets])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
     _legend(axes)
     return figure
 

@@ -76,6 +76,9 @@ def drawn_colours(line):
 CELLS = jigsaw.cell_corners((60, 70), 20, rng=0)
 BRANCH = nets.branch(10, batch_size=1)
 EVERY_FIGURE = {
+    "against_labels": lambda: plots.against_labels(
+        {"jigsaw": pd.DataFrame({"accuracy": [0.1, 0.3], "half_width": [0.01, np.nan]}, [1, 25])}, chance=0.01
+    ),
     "image_grid": lambda: plots.image_grid(image_set().images, list("abcdef"), columns=4, title="crops"),
     "class_examples": lambda: plots.class_examples(image_set(), per_class=2),
     "tiles": lambda: plots.tiles(nine_tiles(), range(9, 0, -1)),
@@ -531,3 +534,21 @@ def test_a_turntable_marks_each_view_at_its_angle_in_its_split():
     np.testing.assert_allclose(lines["test"].get_xdata(), [np.pi])
     assert lines["training"].get_marker() != lines["test"].get_marker()
     assert [axes.get_title(loc="center") for axes in figure.axes] == ["by angle", "at random"]
+
+
+def test_against_labels_puts_every_budget_on_a_log_axis():
+    index = [1, 25, 425]
+    curves = {
+        "jigsaw": pd.DataFrame({"accuracy": [0.07, 0.26, 0.44], "half_width": [0.01, 0.02, np.nan]}, index),
+        "random": pd.DataFrame({"accuracy": [0.05, 0.16, 0.31], "half_width": [np.nan] * 3}, index),
+    }
+    (axes,) = plots.against_labels(curves, chance=0.01).axes
+    assert axes.get_xscale() == "log"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "25", "425"]
+    jigsaw, random = (container.lines[0] for container in axes.containers)
+    np.testing.assert_allclose(jigsaw.get_ydata().astype(float), [7, 26, 44])
+    np.testing.assert_allclose(random.get_ydata().astype(float), [5, 16, 31])
+    (bars,) = axes.containers[0].lines[2]
+    heights = [segment[1][1] - segment[0][1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(heights, [2, 4, 0])
+    assert [text.get_text() for text in axes.get_legend().get_texts()][-2:] == ["jigsaw", "random"]
