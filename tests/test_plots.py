@@ -76,6 +76,8 @@ def drawn_colours(line):
 CELLS = jigsaw.cell_corners((60, 70), 20, rng=0)
 BRANCH = nets.branch(10, batch_size=1)
 EVERY_FIGURE = {
+    "turntable": lambda: plots.turntable({"by angle": {"training": [0, 90], "test": [180]}}),
+    "per_epoch": lambda: plots.per_epoch(pd.DataFrame({"epoch": [1, 2], "relu1": [0.5, 0.4]}), "active units (%)"),
     "against_labels": lambda: plots.against_labels(
         {"jigsaw": pd.DataFrame({"accuracy": [0.1, 0.3], "half_width": [0.01, np.nan]}, [1, 25])}, chance=0.01
     ),
