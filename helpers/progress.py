@@ -30,6 +30,9 @@ class Progress:
         self.recipe, self.per_epoch, self.clock = recipe, per_epoch, clock
         self.losses = [row["loss"] for row in tables.iterations]
         self.validation = [row["validation_loss"] for row in tables.history]
+        self.bar = self.curve = None
+        if not shown:
+            return  # without tqdm: a copy of a process waits for ever for a lock that tqdm's thread held at the fork
         self.bar = tqdm(
             total=recipe.max_epochs * per_epoch,
             initial=len(self.losses),
@@ -38,10 +41,8 @@ class Progress:
             mininterval=0.5,
             ascii=" -",
             file=sys.stdout,
-            disable=not shown,
         )
-        self.curve = None
-        if shown and hasattr(get_ipython(), "kernel"):
+        if hasattr(get_ipython(), "kernel"):
             self.curve = display({"text/plain": ""}, raw=True, display_id=True)
         self.next_drawing = clock() + EVERY
 
@@ -49,12 +50,15 @@ class Progress:
         return self
 
     def __exit__(self, *_):
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
         if self.curve:  # the notebook's next cell draws the finished one
             self.curve.update({"text/plain": ""}, raw=True)
 
     def step(self, loss):
         """After an iteration: its loss."""
+        if self.bar is None:
+            return
         self.losses.append(loss)
         self.bar.update()
         if self.curve and self.clock() >= self.next_drawing:
@@ -67,6 +71,8 @@ class Progress:
 
     def epoch(self, row, stopping):
         """After an epoch: its row of the history, and the EarlyStopping that has taken it in."""
+        if self.bar is None:
+            return
         self.validation.append(row["validation_loss"])
         left = max(0, stopping.patience - stopping.waited)
         self.bar.set_description_str(self._epoch(), refresh=False)

@@ -1,12 +1,15 @@
 """While it trains: what the line says, how often the curve is drawn, and what stays in a saved notebook."""
 
 import dataclasses
+import multiprocessing
+import threading
 
 import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
+from tqdm import tqdm
 
 from helpers import drawing, progress, recipes
 from helpers.early_stopping import EarlyStopping
@@ -45,6 +48,27 @@ def test_the_line_carries_losses_patience_and_time_to_go(capsys):
 def test_nothing_is_shown_where_nothing_is_asked_for(capsys):
     train(progress.Progress(RECIPE, 40, Tables([], [], []), shown=False))
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_copy_of_the_process_does_not_wait_for_tqdm():
+    """What trains beside the caller is forked, perhaps while tqdm's own thread holds its lock, for good in the copy."""
+    forked, held = threading.Event(), threading.Event()
+
+    def hold():
+        with tqdm.get_lock():
+            held.set()
+            forked.wait()
+
+    threading.Thread(target=hold, daemon=True).start()
+    held.wait()
+    arguments = RECIPE, 40, Tables([], [], []), False
+    copy = multiprocessing.get_context("fork").Process(target=lambda: train(progress.Progress(*arguments)), daemon=True)
+    copy.start()
+    forked.set()
+    copy.join(20)
+    copy.kill()
+    copy.join()
+    assert copy.exitcode == 0
 
 
 @pytest.mark.parametrize("cost, least", [(0.001, 0.5), (0.1, 2.0)])
