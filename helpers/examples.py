@@ -30,8 +30,13 @@ class Examples:
         return len(self.labels)
 
     def batch(self, indices):
-        """(data, labels) at `indices`, float32 and C-contiguous as Caffe wants them."""
+        """(data, labels) at `indices`, float32 and C-contiguous as Caffe wants them.
+
+        Raises ValueError for none at all: a layer of Caffe ends the process where its batch is empty.
+        """
         data = self.inputs[indices]
+        if not len(data):
+            raise ValueError(f"the batch is empty; choose indices among the {len(self)} examples")
         if self.transform:
             data = self.transform(data)
         return np.ascontiguousarray(data, np.float32), self.labels[indices].astype(np.float32)

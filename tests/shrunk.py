@@ -7,7 +7,7 @@ SHRINK = """\
 import dataclasses
 from helpers import experiments, recipes
 
-recipes.PHOTOS_CROPS = (128, 16, 20)
+recipes.PHOTOS_CROPS = (48, 16, 20)
 experiments.PUZZLES = 96
 for name in ("PHOTOS_PRETEXT", "PHOTOS_LAST_LAYER", "PHOTOS_FINE_TUNE"):
     setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=2))

@@ -33,6 +33,11 @@ def fit(folder, recipe=RECIPE, **kwargs):
     return solver.fit(HEAD, recipe, TRAINING, VALIDATION, folder, progress=False, **kwargs)
 
 
+def test_an_empty_batch_is_refused_before_caffe_ends_the_process():
+    with pytest.raises(ValueError, match="empty.*examples"):
+        TRAINING.batch(np.arange(0))
+
+
 def test_a_run_folder_holds_the_whole_training(tmp_path):
     run = fit(tmp_path / "run", test=TEST)
     assert list(run.history["epoch"]) == [1, 2, 3]
