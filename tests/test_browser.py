@@ -26,7 +26,7 @@ SETTINGS = {  # no news, no cells that are not drawn until they are scrolled to
 SOURCES = "JSON.stringify([...cell.querySelectorAll('.widget-html img')].map(image => image.src))"
 
 pytestmark = pytest.mark.skipif(
-    not CHROMIUM, reason="no Chromium; apt-get install chromium, or bash scripts/chromium.sh"
+    not CHROMIUM, reason="no Chromium; `apt-get install chromium` gives it"
 )
 
 
@@ -88,7 +88,7 @@ def notebook(lab, browser, request):
     page.goto(f"{lab}/lab/workspaces/{request.param}/tree/notebooks/{request.param}.ipynb?token=puzzle")
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel", timeout=120_000)
     page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
-    page.set_default_timeout(240_000)
+    page.set_default_timeout(60_000)
     assert page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
     yield page
     page.close()
@@ -101,7 +101,7 @@ class Hand:
         self.page = page
         self.cell = page.locator(".jp-CodeCell", has_text=source)
         self.pictures = self.cell.locator(".widget-html img")
-        self.pictures.first.wait_for()
+        self.pictures.first.wait_for(timeout=240_000)  # until the notebook has run so far
         self.cell.scroll_into_view_if_needed()
         assert not self.cell.locator("[class^=twin-]").is_visible(), "the static twin is seen beside the explorer"
 
@@ -119,7 +119,8 @@ class Hand:
         return self.cell.evaluate(f"cell => {SOURCES}")
 
     def control(self, words):
-        return self.cell.locator(".jupyter-widgets.widget-inline-hbox", has=self.page.get_by_text(words, exact=True))
+        words = self.page.get_by_text(words, exact=True)
+        return self.cell.locator(".widget-inline-hbox, .widget-hslider", has=words)
 
     def choose(self, words, option):
         self.moves(lambda: self.control(words).locator("select").select_option(option))
