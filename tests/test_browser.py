@@ -205,7 +205,8 @@ def test_filters_and_activations_answer(notebook):
     hand = Hand(notebook, "explorers.filters")
     hand.click(0, 0.7, 0.7)
     hand.press("filter at place", "ArrowRight")
-    hand.choose("beside it", "jigsaw, fine-tuned")
+    hand.choose("beside it", "from scratch")
     hand.choose("scale", "one scale for all")
+    hand.choose("network", "jigsaw, fine-tuned")  # the first has not changed since itself
     hand.choose("order by", "change")
     hand.photograph("filters")
