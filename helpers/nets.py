@@ -170,6 +170,13 @@ def _puzzle_classifier(spec, concat, permutations, fc7, fillers="authors", dropo
     _loss(spec, spec.fc8)
 
 
+def _arranger(spec, pool5, permutations, fc6, fc7, fillers, dropout, batch_norm):
+    """fc6 to fc8 where the nine tiles of a puzzle lie one behind the other in the batch: (9N, ...) -> (N, 9 fc6)."""
+    top = _fully_connected(spec, "fc6_s1", pool5, fc6, _filler(fillers, 0.005, 1.0), dropout, batch_norm=batch_norm)
+    spec.concat = L.Reshape(top, shape=dict(dim=[-1, TILES * fc6]))
+    _puzzle_classifier(spec, spec.concat, permutations, fc7, fillers, dropout, batch_norm)
+
+
 def cfn(permutations, tile=64, batch_size=256, fc6=1024, fc7=4096):
     """The Context-Free Network: nine siamese branches that share their weights by `param` name (Figure 1).
 
@@ -209,10 +216,16 @@ def stacked_cfn(
     spec = _inputs((3 * TILES, tile, tile), batch_size)
     spec.tiles = L.Reshape(spec.data, shape=dict(dim=[-1, 3, tile, tile]))
     pool5 = _convolutions(spec, spec.tiles, "_s1", fillers, batch_norm=batch_norm, width=width)
-    top = _fully_connected(spec, "fc6_s1", pool5, fc6, _filler(fillers, 0.005, 1.0), dropout, batch_norm=batch_norm_fc)
-    spec.concat = L.Reshape(top, shape=dict(dim=[-1, TILES * fc6]))
-    _puzzle_classifier(spec, spec.concat, permutations, fc7, fillers, dropout, batch_norm_fc)
+    _arranger(spec, pool5, permutations, fc6, fc7, fillers, dropout, batch_norm_fc)
     return _message(spec, f"CFN with stacked tiles, {permutations} permutations")
+
+
+def puzzle_head(permutations, features=(256, 3, 3), batch_size=256, fc6=1024, fc7=4096):
+    """fc6 to fc8 of `stacked_cfn` alone, on cached pool5 features: blobs data (N, 9, *features) and label (N,)."""
+    spec = _inputs((TILES, *features), batch_size)
+    spec.tiles = L.Reshape(spec.data, shape=dict(dim=[-1, *features]))
+    _arranger(spec, spec.tiles, permutations, fc6, fc7, "he", dropout=False, batch_norm=False)
+    return _message(spec, f"CFN from fc6 on, on cached features, {permutations} permutations")
 
 
 def alexnet(classes=1000, batch_size=128, size=227, stride=4, fillers="authors"):

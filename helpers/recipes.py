@@ -138,6 +138,19 @@ PHOTOS_PRETEXT = Recipe(
     batch_size=32,
 )
 
+# The same small CFN on many photographs, with and without precautions (helpers.cheating).
+PUZZLES_CHEATING = replace(
+    PHOTOS_PRETEXT,
+    name="puzzles_cheating",
+    title="Small CFN, precautions",
+    lr_policy="poly",
+    gamma=1.0,
+    weight_decay=1e-5,
+    max_epochs=12,
+    patience=12,
+    batch_size=64,
+)
+
 # The CFN on puzzles without end (helpers.pretext). An epoch is 102,400 puzzles unless that command is told otherwise,
 # 400 batches. Neither stops early: fresh puzzles cannot be learnt by heart.
 # Source: train_val_cfn_jps.prototxt's solver in MehdiNoroozi/JigsawPuzzleSolver, 350,000 iterations.
@@ -167,6 +180,21 @@ CFN_QUICK_LEARNER = Recipe(
     weight_decay=1e-5,
     max_epochs=60,
     patience=60,
+    batch_size=256,
+)
+
+# A small fc6 to fc8 on the frozen trunk that ships (helpers.puzzle_head), ours. An epoch is each cut of each photograph
+# once, in a fresh permutation.
+CFN_HEAD = Recipe(
+    name="cfn_head",
+    title="CFN, fc6 to fc8",
+    trains="fc6",
+    base_lr=0.001,
+    lr_policy="poly",
+    gamma=1.0,
+    weight_decay=1e-4,
+    max_epochs=20,
+    patience=20,
     batch_size=256,
 )
 

@@ -1,0 +1,218 @@
+"""The shipped trunk solves puzzles: with a head, fc6 to fc8, that names the permutation.
+
+    python -m helpers.puzzle_head --photos PHOTOS.zip --folder runs/head     trains the head on the frozen trunk
+    python -m helpers.puzzle_head --photos PHOTOS.zip --check                scores the shipped trunk and head again
+
+The head that the trunk learned with, 42 million numbers, is scaffolding and does not ship. This one is small. Since the
+trunk is frozen, pool5 of the tiles is computed once, and dealing a puzzle is putting nine of them in another order.
+"""
+
+import argparse
+import pathlib
+import re
+import shlex
+import sys
+
+import numpy as np
+
+from helpers import (
+    course,
+    datasets,
+    evaluation,
+    features,
+    jigsaw,
+    nets,
+    photo_archive,
+    pretext,
+    puzzle_stream,
+    recipes,
+    solver,
+    weights,
+    zoo,
+)
+from helpers.examples import Examples
+
+FC6, FC7 = 192, 512  # units, where the CFN has 1024 and 4096
+LAYERS = ("fc6_s1", "fc7", "fc8")
+CUTS = 3  # times that each photograph is cut to train on
+TOLERANCE = 0.002  # of an accuracy: other processors round differently
+FILE, CARD = zoo.PRETRAINED / "cfn_jigsaw_head.caffemodel", zoo.PRETRAINED / "cfn_jigsaw_head.md"
+SHOWN = 500  # puzzles of the ten photographs of the course, of which neither trunk nor head has seen any
+
+
+class ShuffledFeatures:
+    """Training examples for solver.fit: each epoch deals every row of `tiles` once, in a random permutation.
+
+    tiles: (n, 9, ...) activations of tiles in solved order. permutations: (m, 9).
+    """
+
+    def __init__(self, tiles, permutations):
+        self.tiles, self.permutations = tiles, np.asarray(permutations)
+
+    def __len__(self):
+        return len(self.tiles)
+
+    def batch(self, rows, labels=None):
+        """(data, labels), float32, of these rows in the permutations of these labels; by default the first one."""
+        labels = np.zeros(len(rows), np.int64) if labels is None else labels
+        data = self.tiles[rows[:, None], self.permutations[labels] - 1]
+        return data.astype(np.float32), labels.astype(np.float32)
+
+    def epoch(self, size, seed, epoch):
+        """Yield all rows once, in batches; (seed, epoch) decides their order and their permutations."""
+        rng = np.random.default_rng([seed, epoch])
+        order, labels = rng.permutation(len(self)), rng.integers(len(self.permutations), size=len(self))
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield self.batch(order[part], labels[part])
+
+    def label_range(self):
+        """Lowest and highest label."""
+        return 0, len(self.permutations) - 1
+
+    def fingerprint(self):
+        """CRC-32 of features and permutations."""
+        return Examples(self.tiles, np.zeros(len(self))).fingerprint() ^ Examples(self.permutations, [0]).fingerprint()
+
+
+def permutations():
+    """The shipped set, int64 (100, 9), that label i of the head's answers refers to."""
+    return jigsaw.load_permutations(zoo.PRETRAINED / "permutations_100.bin")
+
+
+def load(head=FILE):
+    """A caffe.Net that solves puzzles: the shipped trunk and a head. Blobs data (N, 27, 64, 64), fc8 (N, 100)."""
+    net = nets.instantiate(
+        nets.stacked_cfn(len(permutations()), batch_size=16, fc6=FC6, fc7=FC7, fillers="he", dropout=False)
+    )
+    weights.transplant(zoo.load("ours"), net)
+    weights.transplant(weights.read(head), net, LAYERS)
+    return net
+
+
+def answers(net, puzzles):
+    """Probabilities of the permutations, float64 (N, 100), for uint8 puzzles (N, 9, 64, 64, 3), tiles shuffled."""
+    return evaluation.probabilities(net, Examples(puzzles, np.zeros(len(puzzles)), jigsaw.to_caffe), batch_size=16)
+
+
+def held_out(photos, seed=0):
+    """(puzzles, labels) of the photographs of an archive that pretext.train held out: those that it scored on."""
+    stream = puzzle_stream.PuzzleStream(photos.split(pretext.HELD_OUT_EVERY)[1], permutations(), 1, 1, workers=0)
+    return stream.puzzles(seed, 0, range(pretext.HELD_OUT_PUZZLES))
+
+
+def shown():
+    """(puzzles, labels) of the photographs that come with the course's dependencies, as scored in the card."""
+    photos = list(datasets.load_photos().values())
+    rng, order = np.random.default_rng(0), permutations()
+    labels = rng.integers(len(order), size=SHOWN)
+    cut = [jigsaw.varied_puzzle(photos[i % len(photos)], order[label], rng) for i, label in enumerate(labels)]
+    return np.stack(cut), labels
+
+
+def score(net, puzzles, labels):
+    """Share of the puzzles that the net solves, in [0, 1]."""
+    return evaluation.accuracy(answers(net, puzzles), labels)
+
+
+def tile_features(photos, folder):
+    """pool5 of nine tiles of each photograph, CUTS times: float16 (CUTS * len(photos), 9, 256, 3, 3), solved order."""
+    net = nets.instantiate(nets.branch(1, "fc6"))
+    weights.transplant(zoo.load("ours"), net)
+    solved, rounds = np.arange(1, 10), []
+    for cut in range(CUTS):
+        tiles = [jigsaw.varied_puzzle(photos[i], solved, np.random.default_rng([cut, i])) for i in range(len(photos))]
+        images = Examples(np.concatenate(tiles), np.zeros(9 * len(photos)), _to_branch)
+        rounds.append(features.cached(folder, net, images).inputs.astype(np.float16))
+        print(f"pool5 of {9 * len(photos):,} tiles, {cut + 1} of {CUTS}", flush=True)
+    return np.concatenate(rounds).reshape(CUTS * len(photos), 9, *rounds[0].shape[1:])
+
+
+def _to_branch(tiles):
+    return np.moveaxis(jigsaw.normalise_tiles(tiles), -1, 1)
+
+
+def train(photos, folder, seed=0):
+    """The Run of a head on the frozen trunk. photos: photo_archive.Photos, split as pretext.train splits them."""
+    order = permutations()
+    every = photos.split(pretext.HELD_OUT_EVERY)
+    training, validation = (
+        ShuffledFeatures(tile_features(part, course.run_folder("puzzle_features")), order) for part in every
+    )
+    labels = np.random.default_rng(seed).integers(len(order), size=len(validation))
+    scored = Examples(*validation.batch(np.arange(len(validation)), labels))
+    net = nets.puzzle_head(len(order), training.tiles.shape[2:], recipes.CFN_HEAD.batch_size, FC6, FC7)
+    return solver.fit(net, recipes.CFN_HEAD, training, scored, folder, seed=seed, progress=False)
+
+
+def card(run, archive, photos, accuracies, command):
+    """The head's card, Markdown; accuracies: (held-out photographs of the archive, photographs of the course)."""
+    made, recipe = run.result["made"], run.result["settings"]["recipe"]
+    trained = len(photos.split(pretext.HELD_OUT_EVERY)[0])
+    return f"""\
+# head.caffemodel: fc6, fc7 and fc8 for the shipped trunk
+
+With `cfn_jigsaw_trunk.caffemodel` it solves puzzles: {FC6} units in fc6, {FC7} in fc7, an answer for each of the
+permutations in `permutations_100.bin`. The trunk stayed frozen, so these accuracies say what its features are worth to
+a small head;
+the trunk's own card says what it reached with its own. This card was written by the training itself.
+
+- **Held-out accuracy**: {accuracies[0]:.1%} of the {pretext.HELD_OUT_PUZZLES:,} puzzles of held-out photographs
+  that the trunk's card is about (chance 1.0%).
+- **On the photographs of the course**: {accuracies[1]:.1%} of {SHOWN:,} puzzles; trunk and head saw none of them.
+- **Data**: {trained:,} photographs of {archive}, cut {CUTS} times each; fingerprint
+  {photos.fingerprint():08x}.
+- **Puzzles seen**: {run.result["epochs"] * CUTS * trained:,}, each the tiles of a cut in a fresh permutation.
+- **Recipe**: {recipe["title"]}: {recipe["solver"]}, base_lr {recipe["base_lr"]}, {recipe["lr_policy"]}, weight_decay
+  {recipe["weight_decay"]}, batch {recipe["batch_size"]}, best epoch {run.result["best_epoch"]} of
+  {run.result["epochs"]}.
+- **Made**: {made["date"]}, commit {made["commit"]}, {made["device"]}, {made["machine"]}, Python {made["python"]}, Caffe
+  {made["caffe"]}.
+- **Command**: `{command}`
+- **Licence**: as the trunk's.
+"""
+
+
+def check(photos=None):
+    """Score the shipped trunk and head again: [(what, stated in the card, measured now)], shares in [0, 1].
+
+    photos: the archive that the card names; without it the photographs of the course alone are scored. Raises
+    ValueError for another archive.
+    """
+    net, text = load(), CARD.read_text()
+    exams = {"On the photographs of the course": shown()}
+    if photos is not None:
+        if f"{photos.fingerprint():08x}" not in text:
+            raise ValueError(f"these are not the photographs that {CARD.name} is about; leave --photos out")
+        exams["Held-out accuracy"] = held_out(photos)
+    stated = {what: float(re.search(rf"\*\*{what}\*\*: ([\d.]+)%", text)[1]) / 100 for what in exams}
+    return [(what, stated[what], score(net, *exam)) for what, exam in exams.items()]
+
+
+def main(words=None):
+    """The command: train a head and write it with its card, or score what ships."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.puzzle_head", description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=pathlib.Path, help="zip of photographs, the trunk's")
+    parser.add_argument("--folder", type=pathlib.Path, help="run folder of a head to train")
+    parser.add_argument("--check", action="store_true", help="score the shipped weights; train nothing")
+    chosen = parser.parse_args(words)
+    if not (chosen.check or (chosen.photos and chosen.folder)):
+        parser.error("give --check, or --photos and --folder to train a head")
+    photos = photo_archive.read(chosen.photos, puzzle_stream.spare_cores()) if chosen.photos else None
+    if chosen.check:
+        found = check(photos)
+        for what, stated, measured in found:
+            print(f"{what}: {measured:.1%} of the puzzles, {stated:.1%} in the card")
+        return 0 if all(abs(stated - measured) < TOLERANCE for _, stated, measured in found) else 1
+    run = train(photos, chosen.folder)
+    weights.write(run.folder / "head.caffemodel", run.weights())
+    net = load(run.folder / "head.caffemodel")
+    command = shlex.join(["python", "-m", "helpers.puzzle_head", *(sys.argv[1:] if words is None else words)])
+    accuracies = [score(net, *exam) for exam in (held_out(photos), shown())]
+    (run.folder / "head.md").write_text(card(run, chosen.photos.name, photos, accuracies, command))
+    print(f"{run.result['status']}: {run.folder}/head.caffemodel and head.md, {accuracies[0]:.1%} of held-out puzzles")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
