@@ -12,18 +12,25 @@ from helpers.weights import fingerprint, of
 
 def extract(net, examples, blob="pool5_s1", batch_size=128, processes=None):
     """Activations (N, ...) float32 of `blob` for every example, in order. processes: see parallel.count."""
+    return extract_several(net, examples, [blob], batch_size, processes)[blob]
+
+
+def extract_several(net, examples, blobs, batch_size=128, processes=None):
+    """{blob: activations (N, ...) float32} of several blobs in one pass."""
     obstacle = "a GPU computes in one process" if device.chosen() == "gpu" else None
     batches = -(-len(examples) // batch_size)
     size = min(parallel.count(processes, batch_size, obstacle=obstacle), batches)
-    activations = parallel.shared_array((len(examples), *net.blobs[blob].shape[1:]))
-    parallel.run(size, _extract, net, examples, blob, batch_size, activations)
+    activations = {blob: parallel.shared_array((len(examples), *net.blobs[blob].shape[1:])) for blob in blobs}
+    parallel.run(size, _extract, net, examples, batch_size, activations)
     return activations
 
 
-def _extract(team, net, examples, blob, batch_size, activations):
-    for batch in forward(net, examples, [blob], batch_size, team.rank, team.size):
-        activations[batch["rows"]] = batch[blob]
-    team.complete(activations)
+def _extract(team, net, examples, batch_size, activations):
+    for batch in forward(net, examples, list(activations), batch_size, team.rank, team.size):
+        for blob, array in activations.items():
+            array[batch["rows"]] = batch[blob]
+    for array in activations.values():
+        team.complete(array)
 
 
 def upstream(net, blob):
@@ -36,21 +43,25 @@ def upstream(net, blob):
     return found[::-1]
 
 
-def cached(folder, net, examples, blob="pool5_s1", processes=None):
+def cached(folder, net, examples, blob="pool5_s1", processes=None, beside=()):
     """Examples of `blob`'s activations with the same labels, from a file in `folder` or computed into it.
 
     The file's name carries a CRC-32 of the weights upstream and of what is fed, so other weights give another file.
-    processes: see parallel.count.
+    processes: see parallel.count. beside: blobs that will be asked for later; where one of them or `blob` is missing,
+    all that are missing are computed in the same pass.
     """
-    layers = of(net)
-    weights = fingerprint({name: layers[name] for name in upstream(net, blob)})
-    path = pathlib.Path(folder) / f"{blob}_{weights:08x}_{examples.fingerprint():08x}.npy"
+    layers, fed = of(net), examples.fingerprint()
+    paths = {}
+    for name in (blob, *beside):
+        weights = fingerprint({layer: layers[layer] for layer in upstream(net, name)})
+        paths[name] = pathlib.Path(folder) / f"{name}_{weights:08x}_{fed:08x}.npy"
     world = parallel.world()
-    if not world.share(path.exists()):
-        activations = extract(net, examples, blob, processes=processes)
+    if missing := world.share([name for name, path in paths.items() if not path.exists()]):
+        activations = extract_several(net, examples, missing, processes=processes)
         if world.rank == 0:
-            part = path.with_suffix(f".{os.getpid()}.npy")  # several trainings may compute the same
-            np.save(part, activations)
-            os.replace(part, path)
+            for name, array in activations.items():
+                part = paths[name].with_suffix(f".{os.getpid()}.npy")  # several trainings may compute the same
+                np.save(part, array)
+                os.replace(part, paths[name])
         world.share()
-    return Examples(np.load(path), examples.labels)
+    return Examples(np.load(paths[blob]), examples.labels)

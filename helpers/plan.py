@@ -6,6 +6,7 @@ Each is a function of data, initial weights, recipe and seed. What is compared d
 from dataclasses import dataclass, replace
 
 SEEDS = (0, 1, 2)  # of fc6's initial weights, the batches' order, and the random trunks
+PROBED = ("conv1", "conv2", "conv3", "conv4", "conv5")  # what fc6 reads instead of pool5, see trainings.PROBES
 LABELS_PER_CLASS = (1, 5, 25, 100)  # 425, all of the training images, is the last layer's own run
 
 
@@ -94,7 +95,7 @@ def cifar100():
         *[
             _last_layer(start, seed, "feature", f"_{feature}", feature=feature)
             for start in ("jigsaw", "he")
-            for feature in ("conv3", "conv4")
+            for feature in PROBED
             for seed in SEEDS
         ],
         *[_last_layer(start, seed, "input scale", "_bgr", scale="cfn") for start in ("jigsaw", "he") for seed in SEEDS],

@@ -29,6 +29,13 @@ from helpers.examples import Examples
 SUPERVISED = ("bvlc_alexnet.caffemodel", "bvlc_reference_caffenet.caffemodel")  # either, from $JIGSAW_DATA
 FILLERS = {"he": "he", "gaussian": "authors"}  # random starts, and nets.branch's name for them
 DRY_IMAGES = 200
+PROBES = {  # (convolution, kernel, stride) of a max pooling that leaves fc6 about as many numbers as pool5 has, 2304
+    "conv1_probe": ("conv1_s1", 7, 5),  # 96 x 5 x 5
+    "conv2_probe": ("conv2_s1", 5, 4),  # 256 x 3 x 3
+    "conv3_probe": ("conv3_s1", 2, 2),  # 384 x 3 x 3
+    "conv4_probe": ("conv4_s1", 2, 2),  # 384 x 3 x 3
+    "conv5_probe": ("conv5_s1", 2, 2),  # 256 x 3 x 3
+}
 
 
 class NotAtHand(Exception):
@@ -103,25 +110,25 @@ def few_labels(examples, per_class, seed):
 def activations(study, layers, blob):
     """Examples of the training, validation and test images' activations (N, channels, h, w) on the trunk `layers`.
 
-    blob: one of study.branch(), or "conv3_3x3" or "conv4_3x3": those 6x6 maps max-pooled to 3x3, so that fc6 reads as
-    many numbers of each channel as it reads of pool5.
+    blob: one of study.branch(), or one of PROBES, a convolution's map max-pooled; these are computed in one pass.
     """
     device.use()
     prototxt = study.branch("fc6")
-    if blob.endswith("_3x3"):
-        layer = prototxt.layer.add(name=blob, type="Pooling", bottom=[blob.replace("_3x3", "_s1")], top=[blob])
-        layer.pooling_param.kernel_size = layer.pooling_param.stride = 2
+    for probe, (layer, kernel, stride) in PROBES.items():
+        pool = prototxt.layer.add(name=probe, type="Pooling", bottom=[layer], top=[probe])
+        pool.pooling_param.kernel_size, pool.pooling_param.stride = kernel, stride
     net = nets.instantiate(prototxt)
     weights.transplant(layers, net)
-    cache = course.run_folder(f"{study.name}_features")
-    return [features.cached(cache, net, part, blob) for part in (study.training, study.validation, study.test)]
+    cache, beside = course.run_folder(f"{study.name}_features"), PROBES if blob in PROBES else ()
+    parts = (study.training, study.validation, study.test)
+    return [features.cached(cache, net, part, blob, beside=beside) for part in parts]
 
 
 def examples_of(planned, study, path=None):
     """Examples for training, validation and test of a Planned: images, or activations where layers are frozen."""
     if planned.trains == "all":
         return study.training, study.validation, study.test
-    blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_3x3"
+    blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_probe"
     return activations(study, trunk(planned.start, planned.seed, path, study.statistics), blob)
 
 

@@ -31,7 +31,7 @@ def test_only_what_is_before_a_blob_is_upstream_of_it(trunk_and_images):
 def test_the_same_convolutions_are_not_computed_twice(tmp_path, monkeypatch, trunk_and_images):
     layers, examples = trunk_and_images
     first = features.cached(tmp_path, again(layers), examples)
-    monkeypatch.setattr(features, "extract", None)  # would fail if called
+    monkeypatch.setattr(features, "extract_several", None)  # would fail if called
     np.testing.assert_array_equal(features.cached(tmp_path, again(layers), examples).inputs, first.inputs)
 
 
@@ -43,3 +43,12 @@ def test_other_weights_or_images_are_computed_anew(tmp_path, trunk_and_images):
     examples.inputs[2] += 1
     features.cached(tmp_path, again(layers), examples)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_will_be_asked_for_later_is_computed_in_the_same_pass(tmp_path, monkeypatch, trunk_and_images):
+    layers, examples = trunk_and_images
+    alone = {blob: features.extract(again(layers), examples, blob) for blob in ("conv3_s1", "pool5_s1")}
+    features.cached(tmp_path, again(layers), examples, "conv3_s1", beside=["pool5_s1"])
+    monkeypatch.setattr(features, "extract_several", None)  # would fail if called
+    for blob, expected in alone.items():
+        np.testing.assert_array_equal(features.cached(tmp_path, again(layers), examples, blob).inputs, expected)

@@ -217,7 +217,14 @@ def test_conv3_is_read_as_its_own_maximum_over_2x2(trunk):
     weights.transplant(layers, net)
     conv3 = trainings.features.extract(net, data.test, "conv3_s1")
     expected = conv3.reshape(len(conv3), 384, 3, 2, 3, 2).max(axis=(3, 5))
-    np.testing.assert_allclose(trainings.activations(data, layers, "conv3_3x3")[2].inputs, expected, rtol=1e-5)
+    np.testing.assert_allclose(trainings.activations(data, layers, "conv3_probe")[2].inputs, expected, rtol=1e-5)
+
+
+def test_probes_give_fc6_about_as_many_numbers_as_pool5(trunk):
+    data = trainings.data("cifar100", 64, "report")
+    layers = trainings.trunk("jigsaw", 0, trunk)
+    sizes = {blob: trainings.activations(data, layers, blob)[2].inputs[0].size for blob in trainings.PROBES}
+    assert sizes == {f"conv{i}_probe": n for i, n in zip(range(1, 6), (2400, 2304, 3456, 3456, 2304))}
 
 
 def test_frozen_layers_computed_once_train_as_frozen_layers_do(trunk, runs):
