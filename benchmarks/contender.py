@@ -23,6 +23,15 @@ def data():
     return rng.standard_normal((IMAGES, 3, 64, 64), np.float32), rng.integers(CLASSES, size=IMAGES)
 
 
+def same():
+    """(conv1 to conv5 as (weights, biases) in Caffe's layout, float32; two images): the same for every contender."""
+    rng = np.random.default_rng(1)
+    shapes = [(96, 3, 11, 11), (256, 48, 5, 5), (384, 256, 3, 3), (384, 192, 3, 3), (256, 192, 3, 3)]
+    weights = [np.sqrt(2 / np.prod(shape[1:])) * rng.standard_normal(shape) for shape in shapes]
+    biases = [rng.standard_normal(shape[0]) for shape in shapes]
+    return [(np.float32(w), np.float32(b)) for w, b in zip(weights, biases)], data()[0][:2]
+
+
 def serve(**tasks):
     """Answer lines such as `["train", 256]` on standard input with the seconds that tasks["train"](256) took."""
     print("ready", flush=True)

@@ -5,7 +5,7 @@ import os
 os.environ["KERAS_BACKEND"] = "jax"
 import keras
 import numpy as np
-from contender import CLASSES, batches, data, serve
+from contender import CLASSES, batches, data, same, serve
 
 
 class LRN(keras.layers.Layer):
@@ -64,7 +64,14 @@ def main():
         for rows in batches(count):
             model.train_on_batch(images[rows], labels[rows])
 
-    serve(forward=forward, train=lambda n: steps(whole, n), frozen=lambda n: steps(last, n))
+    def pool5():
+        convolutions, few = same()
+        for layer, (weight, bias) in zip([m for m in body.layers if isinstance(m, keras.layers.Conv2D)], convolutions):
+            layer.set_weights([weight.transpose(2, 3, 1, 0), bias])
+        flat = body.predict_on_batch(few.transpose(0, 2, 3, 1))
+        return flat.reshape(len(few), 3, 3, 256).transpose(0, 3, 1, 2).ravel().tolist()
+
+    serve(forward=forward, train=lambda n: steps(whole, n), frozen=lambda n: steps(last, n), pool5=pool5)
 
 
 if __name__ == "__main__":

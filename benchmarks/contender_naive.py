@@ -5,7 +5,7 @@ import tempfile
 
 import caffe  # before the helpers, which would choose one BLAS thread
 from caffe.proto import caffe_pb2
-from contender import BATCH, CLASSES, batches, data, serve
+from contender import BATCH, CLASSES, batches, data, same, serve
 
 from helpers import nets, recipes, schedule
 
@@ -49,7 +49,16 @@ def main():
             feed(solver.net, rows)
             solver.step(1)
 
-    serve(forward=forward, train=lambda n: steps(solver, n), frozen=lambda n: steps(frozen_solver, n))
+    def pool5():
+        convolutions, few = same()
+        for name, pair in zip(nets.CONVOLUTIONS, convolutions):
+            for blob, array in zip(net.params[name], pair):
+                blob.data[...] = array
+        net.blobs["data"].reshape(*few.shape)
+        net.blobs["data"].data[...] = few
+        return net.forward(end="pool5_s1")["pool5_s1"].ravel().tolist()
+
+    serve(forward=forward, train=lambda n: steps(solver, n), frozen=lambda n: steps(frozen_solver, n), pool5=pool5)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import tempfile
 
 import caffe
 import numpy as np
-from contender import BATCH, CLASSES, IMAGES, data, serve
+from contender import BATCH, CLASSES, IMAGES, data, same, serve
 
-from helpers import device, features, nets, parallel, recipes, schedule, solver
+from helpers import device, features, nets, parallel, recipes, schedule, solver, weights
 from helpers.examples import Examples, feed, part
 
 RECIPE = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, batch_size=BATCH)
@@ -58,7 +58,13 @@ def main():
         size = parallel.count(processes, BATCH)
         parallel.run(size, training_loop, branch, examples, count, numbers=numbers)
 
+    def pool5():
+        convolutions, few = same()
+        weights.transplant(dict(zip(nets.CONVOLUTIONS, convolutions)), net)
+        return features.extract(net, Examples(few, np.zeros(len(few)))).ravel().tolist()
+
     serve(
+        pool5=pool5,
         forward=forward,
         train=train,
         head=lambda count: training_loop(parallel.Team(), head, pooled, count),

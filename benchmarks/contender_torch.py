@@ -4,7 +4,7 @@ import contextlib
 import sys
 
 import torch
-from contender import CLASSES, batches, data, serve
+from contender import CLASSES, batches, data, same, serve
 from torch import nn
 
 
@@ -63,7 +63,16 @@ def main():
             loss.backward()
             optimizer.step()
 
-    serve(forward=forward, train=lambda n: steps(n, whole, False), frozen=lambda n: steps(n, last, True))
+    @torch.no_grad()
+    def pool5():
+        convolutions, few = same()
+        for layer, (weight, bias) in zip([m for m in body if isinstance(m, nn.Conv2d)], convolutions):
+            layer.weight.copy_(torch.from_numpy(weight))
+            layer.bias.copy_(torch.from_numpy(bias))
+        with half():
+            return body(torch.from_numpy(few)).float().flatten().tolist()
+
+    serve(forward=forward, train=lambda n: steps(n, whole, False), frozen=lambda n: steps(n, last, True), pool5=pool5)
 
 
 if __name__ == "__main__":

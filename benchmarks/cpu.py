@@ -92,6 +92,16 @@ def rates(contenders, task, images, rounds):
     return found
 
 
+def differences(contenders):
+    """{name: largest difference of its pool5 from ours, as a share of our largest activation}: do all compute the same?
+
+    Every contender is given the same convolutions and images.
+    """
+    pool5 = {name: each.ask("pool5") for name, each in contenders.items()}
+    ours = pool5.pop("ours")
+    return {name: max(abs(a - b) for a, b in zip(theirs, ours)) / max(ours) for name, theirs in pool5.items()}
+
+
 def gemm_peak(rounds):
     """GFLOP/s of all cores on one large float32 product, the best of `rounds`: what the machine can do."""
     code = (
@@ -145,6 +155,7 @@ def measure(options):
     others = {name: each for name, each in contenders.items() if name != "ours"}
     ours = contenders["ours"]
     found = {
+        "differences": differences(contenders),
         "peak": gemm_peak(options.rounds),
         "forward": rates(contenders, "forward", options.images, options.rounds),
         "train": rates(contenders, "train", options.images, options.rounds),
@@ -241,7 +252,10 @@ def report(found, options, seconds):
         ),
         "",
         f"Forward ends at pool5. An image is {forward / 1e6:,.0f} MFLOP forward, {training / 1e6:,.0f} in training. "
-        f"A contender slower than {SLOW} images a second had one round of 16 images.",
+        f"A contender slower than {SLOW} images a second had one round of 16 images. From the same weights and images, "
+        "pool5 differs from ours by at most "
+        + ", ".join(f"{share:.0e} ({NAMES[name]})" for name, share in found["differences"].items())
+        + " of its largest value.",
         "",
         f"## Last layer: {HEAD_EPOCHS} epochs on {TRAINING:,} images",
         "",

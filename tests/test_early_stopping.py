@@ -48,3 +48,12 @@ def test_the_best_is_within_epsilon_of_the_minimum_and_patience_is_kept(losses, 
     assert min(seen) <= rule.best <= min(seen) + 1e-4
     assert losses[rule.best_epoch - 1] == rule.best
     assert rule.waited == epoch - rule.best_epoch <= patience + 1
+
+
+@given(st.integers(1, 24), st.integers(1, 40), st.integers(0, 6))
+def test_a_straight_fall_then_a_plain_is_stopped_at_a_known_epoch(eighths, falling, patience):
+    """Falling by d a step, every m-th epoch improves, m the least whole number with m d > epsilon; in exact floats."""
+    epsilon, m = 2.0**-10, 8 // eighths + 1
+    losses = [4 - min(epoch, falling - 1) * eighths * epsilon / 8 for epoch in range(falling + 60)]
+    best = 1 + m * ((falling - 1) // m) if m <= patience + 1 else 1
+    assert stops_at(losses, patience, epsilon) == best + patience + 1
