@@ -24,6 +24,16 @@ HELD_OUT_EVERY = 20  # of so many photographs, in the order of their names, one 
 HELD_OUT_PUZZLES = 2048  # to score on; fewer where epochs are short, see train
 SCORING_BATCH = 64  # puzzles; a forward pass of 256 would take gigabytes more
 CARD_ROWS = 16  # epochs in the card's table, at most
+TRANSFER = """\
+## Does it transfer?
+
+The convolutions frozen, `fc6` trained on them by the report's recipe (`helpers/recipes.py`, CIFAR100_LAST_LAYER), against
+random convolutions from He's filler; then all layers trained, against the same net from scratch. ± is half of a 95 %
+interval of the mean over seeds.
+
+<!-- results: written by `make results` -->
+<!-- end of results -->
+"""
 
 
 def net(recipe, permutations):
@@ -138,6 +148,7 @@ def card(run, archive, photos, permutations, epoch_puzzles, command):
             "|---|---|---|---|---|---|",
             *table,
             "",
+            TRANSFER,
         ]
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers import recipes, records
+from helpers import plan, recipes, records
 
 STARTS = {"jigsaw": "jigsaw (ours)", "he": "random", "supervised": "supervised"}
 # row of the table: (what the report says, {column: names of the runs without their seeds})
@@ -34,7 +34,15 @@ ROWS = {
         {"jigsaw (ours)": "fruits360_released_fine_tune_jigsaw", "random": "fruits360_released_scratch"},
     ),
 }
-TOLD = ("status", "epochs", "best_epoch", "test_accuracy", "validation_accuracy", "seconds", "reason")
+TOLD = ("status", "epochs", "best_epoch", "test_accuracy", "validation_accuracy", "classes", "seconds", "reason")
+TRANSFER = {  # row of the trunk's card: names of the runs (from puzzles, from random weights) without their seeds
+    **{
+        f"frozen, {layer}": tuple(f"cifar100_last_layer_{start}_{layer}" for start in ("jigsaw", "he"))
+        for layer in plan.PROBED
+    },
+    "frozen, pool5": ("cifar100_last_layer_jigsaw", "cifar100_last_layer_he"),
+    "fine-tuned": ("cifar100_fine_tune_jigsaw", "cifar100_scratch"),
+}
 
 
 def runs():
@@ -42,17 +50,7 @@ def runs():
     rows = []
     for name in records.names():
         result = records.load(name).result
-        told = (
-            "status",
-            "epochs",
-            "best_epoch",
-            "test_accuracy",
-            "validation_accuracy",
-            "classes",
-            "seconds",
-            "reason",
-        )
-        rows.append(result["planned"] | {key: result[key] for key in told if key in result})
+        rows.append(result["planned"] | {key: result[key] for key in TOLD if key in result})
     return pd.DataFrame(rows, columns=None if rows else ["name"]).set_index("name")
 
 
@@ -90,6 +88,25 @@ def measured(name):
     if unfinished:
         return f"{unfinished[0]['test_accuracy']:.1%}, unfinished after {unfinished[0]['epochs']} epochs"
     return "not run"
+
+
+def transfer():
+    """The trunk's card's table, Markdown: what puzzles add on CIFAR-100, by the layer that fc6 reads and fine-tuned."""
+    lines = ["| CIFAR-100, test accuracy | from puzzles | seeds | random (He) | seeds | difference |", "|---" * 6 + "|"]
+    for title, names in TRANSFER.items():
+        done = [
+            [one.result["test_accuracy"] for one in seeds(name) if one.result["status"] in records.DONE]
+            for name in names
+        ]
+        cells = [cell for name, values in zip(names, done) for cell in (measured(name), len(values))]
+        gain = f"{100 * (np.mean(done[0]) - np.mean(done[1])):+.1f} points" if all(done) else ""
+        lines.append(f"| {title} | {' | '.join(map(str, cells))} | {gain} |")
+    lines += [
+        "",
+        "Each convolution's map is max-pooled to about as many numbers as pool5 has (`helpers/trainings.py`, PROBES). "
+        "Written by `make results` from `recorded/`.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def classes(name):

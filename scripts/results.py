@@ -1,28 +1,29 @@
 #!/usr/bin/env python3
-"""Write the results table of README.md from recorded/, between its two markers.
+"""Write the tables of results in README.md and in the trunk's card from recorded/, between their two markers.
 
     python scripts/results.py            # rewrite (make results)
-    python scripts/results.py --check    # only say whether README.md is out of step
+    python scripts/results.py --check    # only say whether they are out of step
 """
-import pathlib
 import re
 import sys
 
-from helpers import results
+from helpers import course, results, zoo
 
-README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
+TABLES = {course.ROOT / "README.md": results.markdown, zoo.PRETRAINED / "cfn_jigsaw_trunk.md": results.transfer}
 MARKED = re.compile(r"(<!-- results: written by `make results` -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
-def rewritten(text):
-    """README's text with today's table; ValueError where the markers are missing."""
+def rewritten(path):
+    """The file's text with today's table; ValueError where the markers are missing."""
+    text = path.read_text(encoding="utf-8")
     if not MARKED.search(text):
-        raise ValueError(f"README.md lacks the lines that match {MARKED.pattern!r}")
-    return MARKED.sub(lambda match: f"{match[1]}{results.markdown()}{match[2]}", text)
+        raise ValueError(f"{path} lacks the lines that match {MARKED.pattern!r}")
+    return MARKED.sub(lambda match: f"{match[1]}{TABLES[path]()}{match[2]}", text)
 
 
 if __name__ == "__main__":
-    text = README.read_text(encoding="utf-8")
+    stale = [path for path in TABLES if rewritten(path) != path.read_text(encoding="utf-8")]
     if "--check" in sys.argv[1:]:
-        sys.exit("Run `make results`: README.md is out of step with recorded/" if rewritten(text) != text else 0)
-    README.write_text(rewritten(text), encoding="utf-8")
+        sys.exit(f"Run `make results`: out of step with recorded/: {', '.join(map(str, stale))}" if stale else 0)
+    for path in stale:
+        path.write_text(rewritten(path), encoding="utf-8")

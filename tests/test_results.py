@@ -8,14 +8,18 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from helpers import plan, records, results, solver
+from helpers import plan, records, results, solver, zoo
+
+CARD = zoo.PRETRAINED / "cfn_jigsaw_trunk.md"
 
 
-def test_readme_s_table_is_that_of_recorded():
+@pytest.mark.parametrize("path, table", [(ROOT / "README.md", results.markdown), (CARD, results.transfer)])
+def test_the_table_in_a_file_is_that_of_recorded(path, table):
     """If this fails: `make results`."""
-    readme = (ROOT / "README.md").read_text()
-    table = re.search(r"<!-- results: written by `make results` -->\n(.*?)<!-- end of results -->", readme, re.DOTALL)
-    assert table[1] == results.markdown()
+    found = re.search(
+        r"<!-- results: written by `make results` -->\n(.*?)<!-- end of results -->", path.read_text(), re.DOTALL
+    )
+    assert found[1] == table()
 
 
 def test_what_is_recorded_is_of_the_plan_and_agrees_with_its_histories():
@@ -73,3 +77,9 @@ def test_the_table_has_the_reports_numbers_beside_ours(recorded):
     text = results.markdown()
     assert "| CIFAR-100, last layer | 37.66% | 35.0% ± 12.7% | not run | not run |" in text
     assert "on 2026-01-01 to 2026-01-03 (CPU)" in text
+
+
+def test_the_card_says_what_puzzles_add_and_what_was_not_run(recorded):
+    text = results.transfer()
+    assert "| frozen, conv1 | not run | 0 | not run | 0 |  |" in text
+    assert "| frozen, pool5 | 35.0% ± 12.7% | 2 | not run | 0 |  |" in text
