@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from ipywidgets import FileUpload
 
 from helpers import chart_views, inspection, nets, views, weights
-from helpers.controls import Explorer, choice, slider, tick
+from helpers.controls import Explorer, choice, slider, tick, upload, uploaded
 
 SCALINGS = [("each channel by itself", "channel"), ("one scale for all", "shared")]
 
@@ -26,7 +25,7 @@ def activations(layers, branch, examples, class_names, images=16):
     blobs = [(f"{name}: {' × '.join(map(str, blob.shape))}", name) for name, blob in looks[0].blobs.items()]
     controls = {
         "image": choice("image", list(zip(names, range(images)))),
-        "upload": FileUpload(accept="image/*", multiple=False, description="your own image"),
+        "upload": upload("your own image"),
         "blob": choice("blob", blobs),
         "scaling": choice("scale", SCALINGS),
         "channel": slider("channel", 0, 0, 0),
@@ -41,7 +40,8 @@ def activations(layers, branch, examples, class_names, images=16):
     def adjust(name):
         if name == "upload" and controls["upload"].value:
             try:
-                looks.append(inspection.look(net, _uploaded_image(controls["upload"].value), examples.transform))
+                own = inspection.own_image(*uploaded(controls["upload"].value))
+                looks.append(inspection.look(net, own, examples.transform))
             except ValueError as error:
                 print(error)
                 return
@@ -109,13 +109,3 @@ class ActivationPanels:
             f"{blob} at channel {channel}, row {row}, column {column} answers <b>{value:.3g}</b>. Units of {blob} see "
             f"{field.size} × {field.size} pixels, each {field.stride} further than its neighbour."
         )
-
-
-def _uploaded_image(value):
-    """The picture in a FileUpload's value, which ipywidgets 7 gives as {name: file} and 8 as (file,)."""
-    if isinstance(value, dict):
-        ((name, file),) = value.items()
-    else:
-        (file,) = value
-        name = file["name"]
-    return inspection.own_image(bytes(file["content"]), name)

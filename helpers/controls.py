@@ -10,7 +10,19 @@ import uuid
 import anywidget
 import traitlets
 from IPython.display import display
-from ipywidgets import HTML, Box, Checkbox, Dropdown, IntSlider, Layout, Output, SelectionSlider, VBox
+from ipywidgets import (
+    HTML,
+    Box,
+    Button,
+    Checkbox,
+    Dropdown,
+    FileUpload,
+    IntSlider,
+    Layout,
+    Output,
+    SelectionSlider,
+    VBox,
+)
 
 from helpers import drawing
 
@@ -59,13 +71,15 @@ class Explorer(VBox):
     adjust: called with the name of the changed control before anything is drawn; it may set other controls.
     clicked: (panel function, handler): a click on that panel's picture calls handler(across, down), the shares of its
         width and height.
+    twin: panels without parameters, drawn instead of the others for readers without a kernel.
 
-    An exception in a callback is shown under the controls, where an executed notebook keeps it for
+    Controls are children of the box `above`, pictures (`views`, by panel) of the box `below`; either can be given
+    others. An exception in a callback is shown under the controls, where an executed notebook keeps it for
     scripts/notebook_errors.py; without a notebook it is raised as usual.
     """
 
-    def __init__(self, controls, panels, adjust=lambda name: None, clicked=None):
-        self.controls, self.panels = controls, {panel.__name__: panel for panel in panels}
+    def __init__(self, controls, panels, adjust=lambda name: None, clicked=None, twin=()):
+        self.controls, self.panels, self.twin = controls, {panel.__name__: panel for panel in panels}, twin
         self.views = {name: HTML(layout=Layout(max_width="100%", margin="0 12px 8px 0")) for name in self.panels}
         self._drawn, self._pictures, self._busy = {}, {}, False
         self.name = uuid.uuid4().hex  # in CSS classes, which are the whole page's
@@ -74,14 +88,9 @@ class Explorer(VBox):
         hide_twin = HTML(
             f"<style>.twin-{self.name} {{ display: none !important }}</style>", layout=Layout(display="none")
         )
-        super().__init__(
-            [
-                Box(list(controls.values()), layout=wrap),
-                self.trouble,
-                Box(list(self.views.values()), layout=wrap),
-                hide_twin,
-            ]
-        )
+        self.above = Box(list(controls.values()), layout=wrap)
+        self.below = Box(list(self.views.values()), layout=wrap)
+        super().__init__([self.above, self.trouble, self.below, hide_twin])
         self.draw()
         for name, control in controls.items():
             control.observe(lambda change, name=name: self._react(adjust, name), "value")
@@ -93,14 +102,7 @@ class Explorer(VBox):
             values = {control: self.controls[control].value for control in inspect.signature(panel).parameters}
             if self._drawn.get(name) == values and name in self._pictures:
                 continue
-            result = panel(**values)
-            if isinstance(result, str):
-                self._pictures[name] = (
-                    f'<div aria-live="polite" style="line-height: 1.45; max-width: 60em">{result}</div>'
-                )
-            else:
-                figure, alt = result
-                self._pictures[name] = drawing.img(drawing.png(figure), alt)
+            self._pictures[name] = _as_html(panel(**values))
             self._drawn[name], self.views[name].value = values, self._pictures[name]
 
     def _react(self, act, *arguments):
@@ -130,14 +132,25 @@ class Explorer(VBox):
 
     def _ipython_display_(self):
         """Show the pictures as they are, for readers without a kernel, then the widget, which hides them."""
+        pictures = [_as_html(panel()) for panel in self.twin] or self._pictures.values()
         pictures = "".join(
-            f'<div style="margin: 0 12px 8px 0; max-width: 100%">{picture}</div>' for picture in self._pictures.values()
+            f'<div style="margin: 0 12px 8px 0; max-width: 100%">{picture}</div>' for picture in pictures
         )
         twin = f'<div class="twin-{self.name}" style="display: flex; flex-flow: row wrap">{pictures}</div>'
         display({"text/html": twin, "text/plain": WITHOUT_KERNEL}, raw=True)
         for widget in filter(None, (self, self.clicks)):
             view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
             display({"application/vnd.jupyter.widget-view+json": view, "text/plain": WITHOUT_KERNEL}, raw=True)
+
+
+class Press(Button):
+    """A Button whose value is how often it was pressed, so that panels can depend on it."""
+
+    value = traitlets.Int(0)
+
+    def __init__(self, words):
+        super().__init__(description=words, layout=_layout("auto"))
+        self.on_click(lambda button: self.set_trait("value", self.value + 1))
 
 
 def slider(words, value, low, high):
@@ -160,6 +173,29 @@ def choice(words, options, value=None):
 def tick(words, value=False):
     """A Checkbox."""
     return Checkbox(value, description=words, indent=False, layout=_layout("auto"))
+
+
+def upload(words):
+    """A FileUpload of one picture; `uploaded` reads its value."""
+    return FileUpload(accept="image/*", multiple=False, description=words, layout=_layout("auto"))
+
+
+def uploaded(value):
+    """(bytes, name) of the file in a FileUpload's value, which ipywidgets 7 gives as {name: file} and 8 as (file,)."""
+    if isinstance(value, dict):
+        ((name, file),) = value.items()
+    else:
+        (file,) = value
+        name = file["name"]
+    return bytes(file["content"]), name
+
+
+def _as_html(shown):
+    """What a panel returns, (Figure, alt text) or words in HTML, as HTML."""
+    if isinstance(shown, str):
+        return f'<div aria-live="polite" style="line-height: 1.45; max-width: 60em">{shown}</div>'
+    figure, alt = shown
+    return drawing.img(drawing.png(figure), alt)
 
 
 def _layout(width):

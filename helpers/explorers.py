@@ -9,14 +9,15 @@ from dataclasses import replace
 import numpy as np
 from ipywidgets import FloatLogSlider, Layout
 
-from helpers import chart_views, jigsaw, preprocessing, recipes, schedule, views
+from helpers import chart_views, jigsaw, preprocessing, puzzle_views, recipes, schedule
 from helpers.activation_explorer import activations
+from helpers.contest import contest
 from helpers.controls import WORDS, Explorer, choice, slider, stops, tick
 from helpers.filter_explorer import filters
 from helpers.loss_explorer import losses
 from helpers.mistake_explorer import mistakes
 
-__all__ = ["activations", "filters", "learning_rates", "losses", "mistakes", "puzzles"]
+__all__ = ["activations", "contest", "filters", "learning_rates", "losses", "mistakes", "puzzles"]
 
 GAMMAS = [round(0.998 + 0.0001 * step, 4) for step in range(21)]  # per iteration
 FACTORS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]  # per step
@@ -103,7 +104,7 @@ def puzzles(photos, cell=jigsaw.CELL):
         rng = np.random.default_rng(cut)
         cells = jigsaw.cell_corners(photos[photo].shape, cell, rng)
         corners = jigsaw.tile_corners(cells, cell, tile, rng)
-        figure = views.cut_places(photos[photo], cells, cell, corners, tile)
+        figure = puzzle_views.cut_places(photos[photo], cells, cell, corners, tile)
         return figure, f"{photo} with nine cells of {cell} pixels and, in each at random, a tile of {tile}."
 
     def puzzle(photo, cut, tile, shift, grey, normalised, permutation):
@@ -111,7 +112,8 @@ def puzzles(photos, cell=jigsaw.CELL):
         tiles = jigsaw.grey_tiles(tiles) if grey else tiles
         tiles = jigsaw.normalise_tiles(tiles) if normalised else tiles
         order = permutations[permutation]
-        return views.puzzle(jigsaw.shuffle_tiles(tiles, order), order), f"The tiles in the order {order.tolist()}."
+        figure = puzzle_views.puzzle(jigsaw.shuffle_tiles(tiles, order), order)
+        return figure, f"The tiles in the order {order.tolist()}."
 
     controls = {
         "photo": choice("photograph", list(photos)),

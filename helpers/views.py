@@ -14,9 +14,8 @@ from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox, TransformedBbox
 
-from helpers import jigsaw
-from helpers.drawing import ORANGE, VERMILLION, styled
-from helpers.pictures import as_pictures, filter_pictures, mosaic
+from helpers.drawing import VERMILLION, styled
+from helpers.pictures import filter_pictures, mosaic
 
 PAGE = 4.3  # inches, the width of a page; a page of curves is nearly twice as wide
 HALF = 2.05  # inches, the side of a picture of which two stand on a page
@@ -138,39 +137,6 @@ def channel_detail(channel, unit, title):
     for share, value in ((0, high), (0.5, (low + high) / 2), (1, low)):
         write(figure, side + 0.38, TITLE + share * side, f"{value:.3g}", va=("top", "center", "bottom")[int(2 * share)])
     write(figure, side + 0.95, TITLE + side / 2, "activation", rotation=90, va="center")
-    return figure
-
-
-@styled
-def cut_places(photo, cells, cell, corners, tile):
-    """A photograph with its cells (white) and the tiles cut from them (orange), as plots.grid_on_photo."""
-    scale = PAGE / photo.shape[1]
-    figure = page(PAGE, TITLE + scale * photo.shape[0])
-    headline(figure, 0, f"white cells of {cell} pixels, orange tiles of {tile}")
-    picture(figure, 0, TITLE, PAGE, photo)
-    for places, size, look in (
-        (cells, cell, {"edgecolor": "white", "linewidth": 1.2}),
-        (corners, tile, {"edgecolor": ORANGE}),
-    ):
-        for row, column in places:
-            outline(figure, 0, TITLE, scale, (row, column, size, size), 0, **look)
-    return figure
-
-
-@styled
-def puzzle(tiles, permutation):
-    """A puzzle's nine tiles (9, t, t, 3), each with the number of the cell that it was cut from."""
-    width, gap = PAGE - 1, 5
-    figure = page(width, TITLE + width)
-    headline(figure, 0, "the puzzle")
-    whole = jigsaw.assemble(np.stack(as_pictures(tiles)), gap)
-    picture(figure, 0, TITLE, width, whole)
-    step = width * (tiles.shape[1] + gap) / len(whole)
-    label = {"facecolor": "white", "edgecolor": "none", "pad": 2.5}
-    for number, (row, column) in zip(permutation, np.ndindex(jigsaw.GRID, jigsaw.GRID)):
-        write(
-            figure, column * step + 0.06, TITLE + row * step + 0.06, number, fontsize=11, fontweight="bold", bbox=label
-        )
     return figure
 
 

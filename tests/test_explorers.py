@@ -15,7 +15,6 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from helpers import chart_views, controls, early_stopping, explorers, filters, inspection, nets, views
-from helpers.activation_explorer import _uploaded_image
 from helpers.examples import Examples
 from helpers.views import PAGE
 
@@ -374,7 +373,7 @@ def png_file(size=(90, 60)):
     ],
 )
 def test_an_upload_is_read_with_both_versions_of_ipywidgets(value):
-    image = _uploaded_image(value)
+    image = inspection.own_image(*controls.uploaded(value))
     assert image.shape == (64, 64, 3) and (image == (200, 30, 30)).all()
 
 
