@@ -2,7 +2,8 @@
 # make test     every test
 # make fuzz     10,000 damaged files for each reader of files from elsewhere
 # make lab      open the notebooks in JupyterLab
-# make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes)
+# make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes),
+#               and how fast explorers answer: benchmarks/explorers.md (1 minute)
 # make lint     ruff
 # make study    train and record the full-size study: hours on a CPU, less on a GPU; it can be stopped and goes on
 # make check-recorded   compare recorded/ with its own histories and with the plan, and the ledger with both
@@ -16,7 +17,7 @@ SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 BUILT := $(patsubst notebooks/%,build/%,$(NOTEBOOKS))
 
-.PHONY: course test fuzz lab bench lint study check-recorded results gpu-wheel gpu-check badges clean
+.PHONY: course test browser fuzz lab bench lint study check-recorded results gpu-wheel gpu-check badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -29,8 +30,14 @@ course: $(SETUP)
 	$(PYTHON) -m nbconvert --to html --CoalesceStreamsPreprocessor.enabled=True --output-dir build $(BUILT)
 	$(PYTHON) scripts/notebook_errors.py $(BUILT)
 
-test: $(SETUP)
+test: $(SETUP) browser
 	$(PYTHON) -m pytest $(ARGS)
+
+# For tests/test_browser.py, which is skipped where there is none: a system package, so installed only as root.
+browser:
+	@command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+		{ apt-get update -qq; apt-get install -y -qq --no-install-recommends chromium; } >/dev/null || \
+		echo "Chromium could not be installed: the explorers' tests in a browser will be skipped"
 
 fuzz: $(SETUP)
 	JIGSAW_FUZZ=10000 $(PYTHON) -m pytest tests/test_fuzz.py $(ARGS)
@@ -40,6 +47,7 @@ lab: $(SETUP)
 
 bench: $(SETUP)
 	$(PYTHON) benchmarks/cpu.py $(ARGS)
+	$(PYTHON) benchmarks/explorers.py
 
 lint: $(SETUP)
 	$(PYTHON) -m ruff check .

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """How fast the explorers' controls answer: python benchmarks/explorers.py
 
-Moves every control of every explorer through its range, as a reader's hand would after the first picture, and prints
-the median and the slowest response of each in milliseconds: from the new value to the pictures as PNG bytes. A browser
-adds what it takes to show an image. The data are the quick profile's, the nets untrained: nothing is needed first.
+Moves every control of every explorer through its range, as a reader's hand would after the first picture, and writes
+the median and the slowest response of each to benchmarks/explorers.md, in milliseconds: from the new value to the
+pictures as PNG bytes. A browser adds what it takes to show an image. The data are the quick profile's, the nets
+untrained: nothing is needed first.
 """
 
-import statistics
+import os
 import time
 
 import numpy as np
@@ -86,23 +87,61 @@ def all_explorers():
 
 
 def responses(explorer):
-    """{control: milliseconds of each response}."""
-    times, start = {}, time.perf_counter()
+    """{control: (milliseconds by the clock, milliseconds of the processor) of each response}."""
+    times, start = {}, now()
     for name, _ in sweep(explorer):
-        times.setdefault(name, []).append(1000 * (time.perf_counter() - start))
-        start = time.perf_counter()
+        times.setdefault(name, []).append(1000 * (now() - start))
+        start = now()
     return times
 
 
-if __name__ == "__main__":
+def now():
+    """Seconds by the clock, and of all this process's threads on a processor."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def measure():
+    """Rows (explorer, seconds to make it, control, milliseconds (moves, 2) as `responses` has them)."""
     rows = []
     for name, make in all_explorers().items():
         start = time.perf_counter()
         explorer = make()
         made = time.perf_counter() - start
-        for control, times in responses(explorer).items():
-            rows.append([name, control, len(times), statistics.median(times), max(times)])
-        print(f"{name}: made in {made:.1f} s")
-    table = pd.DataFrame(rows, columns=["explorer", "control", "moves", "median ms", "slowest ms"])
-    print(table.to_string(index=False, float_format="{:.0f}".format))
-    print(f"medians over {GOAL} ms: {(table['median ms'] > GOAL).sum()} of {len(table)}")
+        rows += [(name, made, control, np.array(times)) for control, times in responses(explorer).items()]
+    return rows
+
+
+def report(rows, where, load):
+    """explorers.md of what was measured."""
+    over = [f"{name}: {control}" for name, _, control, times in rows if np.median(times[:, 1]) > GOAL]
+    moves = np.concatenate([times for *_, times in rows])
+    lines = [
+        "# How fast the explorers' controls answer",
+        "",
+        f"Written by `python benchmarks/explorers.py` on {where}; load {load[0]:.1f} before, {load[1]:.1f} after.",
+        "Milliseconds from a control's new value to the pictures as PNG bytes, after the first draw, over its whole",
+        "range: by the clock, and of the processor, which is what the clock shows where nothing else runs.",
+        "",
+        f"Medians over the goal of {GOAL} ms of the processor: {', '.join(over) or 'none'}. Of {len(moves)} moves,",
+        f"{(moves[:, 1] > GOAL).sum()} took longer; the slowest took {moves[:, 1].max():.0f} ms.",
+        "",
+        "| explorer | made in (s) | control | moves | median | slowest | median, processor | slowest, processor |",
+        "|---|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, made, control, times in rows:
+        numbers = [f"{number:.0f}" for column in times.T for number in (np.median(column), column.max())]
+        lines.append(f"| {name} | {made:.1f} | {control} | {len(times)} | {' | '.join(numbers)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    from cpu import machine  # beside this file
+
+    from helpers import course, solver
+
+    made, before = solver.provenance(), os.getloadavg()[0]
+    rows = measure()
+    where = f"{made['date']}, commit {made['commit']}: {machine()}, Python {made['python']}"
+    text = report(rows, where, (before, os.getloadavg()[0]))
+    (course.ROOT / "benchmarks" / "explorers.md").write_text(text)
+    print(text)

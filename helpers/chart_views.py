@@ -1,5 +1,6 @@
 """The charts behind the explorers' controls: curves, bars, confusion; on pages as in views."""
 
+import itertools
 import math
 
 import numpy as np
@@ -44,6 +45,7 @@ def curves(runs, xlabel, ylabel, log=False, rule=None, rates=False):
         _log_scale(second)
         for run in runs.values():
             second.plot(*run["learning rate"], ":", color=COLOURS[run["colour"] % len(COLOURS)])
+        _widen(second)
         second.set_ylabel("learning rate, dotted (log scale)")
         second.grid(False)
         second.spines.right.set_visible(True)
@@ -92,11 +94,12 @@ def rate_curves(rates, shade=False):
     """Learning rates over epochs, log scale. rates: {label: (epochs, rates)}; shade: between the first two."""
     figure = page(WIDE, 4.2)
     axes = _axes(figure, 0.85, 0.5, 7.2, 3.1, "epoch", "learning rate (log scale)", log=True)
-    for label, (epochs, values) in rates.items():
-        axes.plot(epochs, values, label=label)
+    for dashes, (label, (epochs, values)) in zip(itertools.cycle(("-", "--")), rates.items()):  # one may hide another
+        axes.plot(epochs, values, dashes, label=label, drawstyle="steps-post")
+    _widen(axes)
     if shade:
         (epochs, first), (_, second) = list(rates.values())[:2]
-        axes.fill_between(epochs, first, second, color=ORANGE, alpha=0.2, linewidth=0)
+        axes.fill_between(epochs, first, second, step="post", color=ORANGE, alpha=0.2, linewidth=0)
     axes.margins(x=0.01)
     figure.legend(loc="upper left", bbox_to_anchor=(0.03, 1), ncols=2)
     return figure
@@ -191,7 +194,7 @@ def class_view(image, probabilities, class_names, occlusion, most=5):
         figure, PAGE - HALF, TITLE + side + 0.07, side, coloured(np.linspace(0, 1, 64)[None], 0, 1, "PuOr"), height=0.12
     )
     for share, value in ((0, limit), (0.5, 0), (1, -limit)):
-        words = f"{100 * value:+.0f}" if value else "0"
+        words = f"{100 * value:+.0f}".replace("-", "−") if value else "0"
         write(
             figure,
             PAGE - HALF + share * side,
@@ -232,4 +235,17 @@ def _log_scale(axes):
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _in_short(value)))
+
+
+def _in_short(value):
+    """A positive number beside an axis: 20, 0.05, 5e-5."""
+    return f"{value:.3g}" if value >= 0.001 else f"{value:.0e}".replace("e-0", "e-")
+
+
+def _widen(axes, ratio=6.25):
+    """Stretch a log scale that spans less than that ratio, so that two of the marks 1, 2, 5 lie on it."""
+    low, high = axes.get_ylim()
+    if high < ratio * low:
+        middle = math.sqrt(low * high)
+        axes.set_ylim(middle / math.sqrt(ratio), middle * math.sqrt(ratio))

@@ -155,13 +155,13 @@ class Press(Button):
 
 def slider(words, value, low, high):
     """An IntSlider."""
-    return IntSlider(value, low, high, description=words, style=WORDS, layout=_layout("21em"))
+    return IntSlider(value, low, high, description=words, style=WORDS, layout=_track(words))
 
 
 def stops(words, options, value=None):
     """A SelectionSlider of (words, value) pairs or plain values; the first where `value` is None."""
     value = {} if value is None else {"value": value}
-    return SelectionSlider(options=options, description=words, style=WORDS, layout=_layout("21em"), **value)
+    return SelectionSlider(options=options, description=words, style=WORDS, layout=_track(words), **value)
 
 
 def choice(words, options, value=None):
@@ -196,6 +196,11 @@ def _as_html(shown):
         return f'<div aria-live="polite" style="line-height: 1.45; max-width: 60em">{shown}</div>'
     figure, alt = shown
     return drawing.img(drawing.png(figure), alt)
+
+
+def _track(words):
+    """The layout of a slider: every track has the same length, whatever stands before it."""
+    return _layout(f"{16 + 0.53 * len(words):.1f}em")
 
 
 def _layout(width):

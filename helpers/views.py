@@ -128,13 +128,13 @@ def seen_by_unit(image, box):
 def channel_detail(channel, unit, title):
     """One channel (H, W) with its scale of values, one unit (row, column) outlined."""
     side = 2.5
-    figure = page(PAGE, TITLE + side * channel.shape[0] / channel.shape[1] + 0.05)
-    headline(figure, 0, title)
+    figure = page(PAGE, TITLE + side * channel.shape[0] / channel.shape[1] + EDGE)
+    headline(figure, EDGE, title)
     low, high = channel.min(), channel.max()
-    picture(figure, 0, TITLE, side, coloured(channel, low, high))
-    outline(figure, 0, TITLE, side / channel.shape[1], (*unit, 1, 1))
+    picture(figure, EDGE, TITLE, side, coloured(channel, low, high))
+    outline(figure, EDGE, TITLE, side / channel.shape[1], (*unit, 1, 1), 0)
     picture(figure, side + 0.15, TITLE, 0.15, coloured(np.linspace(1, 0, 64)[:, None], 0, 1), height=side)
-    for share, value in ((0, high), (0.5, (low + high) / 2), (1, low)):
+    for share, value in ((0, high), (0.5, (low + high) / 2), (1, low)) if high > low else ((1, low),):
         write(figure, side + 0.38, TITLE + share * side, f"{value:.3g}", va=("top", "center", "bottom")[int(2 * share)])
     write(figure, side + 0.95, TITLE + side / 2, "activation", rotation=90, va="center")
     return figure

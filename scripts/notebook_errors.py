@@ -13,7 +13,10 @@ import sys
 def errors(notebook):
     """Lines "where: error" of every error output in `notebook` (nbformat 4, as a dict), cells and widget state."""
     places = [(f"cell {number}", cell.get("outputs", [])) for number, cell in enumerate(notebook["cells"], 1)]
-    for state in notebook["metadata"].get("widgets", {}).values():
+    widgets = notebook["metadata"].get("widgets", {}).values()
+    if any("state" not in of_kind for of_kind in widgets):
+        return ["metadata.widgets: no \"state\", which makes it an Invalid Notebook on GitHub"]
+    for state in widgets:
         places += [(f"widget {name}", model["state"].get("outputs", [])) for name, model in state["state"].items()
                    if model["model_name"] == "OutputModel"]
     found = []

@@ -19,13 +19,14 @@ RECIPE = dataclasses.replace(recipes.PHOTOS_LAST_LAYER, max_epochs=3, patience=5
 
 
 class Curve:
-    """Stands in for a notebook's display; remembers when it was updated."""
+    """Stands in for a notebook's display; remembers when it was updated, and with what."""
 
     def __init__(self, clock):
-        self.clock, self.times = clock, []
+        self.clock, self.times, self.bundles = clock, [], []
 
     def update(self, bundle, raw):
         self.times.append(self.clock())
+        self.bundles.append(bundle)
 
 
 def train(shown, iterations=40):
@@ -39,7 +40,9 @@ def train(shown, iterations=40):
 
 
 def test_the_line_carries_losses_patience_and_time_to_go(capsys):
-    train(progress.Progress(RECIPE, 40, Tables([], [], [])))
+    shown = progress.Progress(RECIPE, 40, Tables([], [], []))
+    assert shown.curve is None  # without a notebook there is the line alone
+    train(shown)
     line = capsys.readouterr().out.split("\r")[-1]
     assert "epoch 3 of 3" in line and "gone, at most 00:00 to go" in line
     assert "loss 0.500, validation 1.375, patience 4 of 5 left" in line
@@ -88,6 +91,8 @@ def test_the_curve_is_drawn_twice_a_second_at_most_and_in_a_twentieth_of_the_tim
         now[0] += 0.01
         shown.step(1.0)
     assert len(curve.times) > 3 and np.diff(curve.times).min() >= least - 1e-9
+    for bundle in curve.bundles:  # where no picture can be shown, words
+        assert list(bundle) == ["text/html", "text/plain"] and "so far" in bundle["text/plain"]
 
 
 def test_a_resumed_training_goes_on_with_its_curve(capsys):

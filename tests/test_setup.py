@@ -1,6 +1,5 @@
 """The set-up: Colab's packages stay as they are, apt is asked for what is missing only, what fails says what to do."""
 
-import hashlib
 import json
 import os
 import pathlib
@@ -11,38 +10,14 @@ import subprocess
 import sys
 import zipfile
 
+import colab
 import pytest
+from colab import copy_of_the_set_up, set_up
 
 from helpers import course
 
 BADGES = runpy.run_path(str(course.ROOT / "scripts" / "badges.py"))
 ERRORS = runpy.run_path(str(course.ROOT / "scripts" / "notebook_errors.py"))["errors"]
-COLAB = course.ROOT / "tests" / "requirements-colab.txt"
-
-
-def copy_of_the_set_up(folder):
-    """What colab_setup.sh and the Makefile read, copied to `folder`, so that nothing here touches this checkout."""
-    for name in ("colab_setup.sh", "pyproject.toml", "README.md", "Makefile"):
-        shutil.copy(course.ROOT / name, folder)
-    for name in ("helpers", "packaging"):
-        shutil.copytree(course.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
-def set_up(folder, path, **environment):
-    """Run colab_setup.sh of `folder` with PATH `path`, as a shell outside of any virtual environment would."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHON", "MAKEFLAGS", "COLAB_RELEASE_TAG")
-    }
-    return subprocess.run(
-        ["bash", "colab_setup.sh"],
-        cwd=folder,
-        text=True,
-        capture_output=True,
-        env={**kept, "PATH": path, "JIGSAW_CACHE": str(course.cache_folder()), **environment},
-    )
 
 
 def command(folder, name, text):
@@ -57,45 +32,14 @@ def command(folder, name, text):
 # --- Colab ----------------------------------------------------------------------------------------
 
 
-def colab_python():
-    """Colab's Python, 3.13, where this machine has one (on the path or from pyenv), else the running one."""
-    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-    for candidate in ("python3.13", *sorted(pyenv.glob("versions/3.13.*/bin/python3.13"))):
-        if (
-            shutil.which(candidate)
-            and not subprocess.run([candidate, "-c", "import venv, ensurepip"], capture_output=True).returncode
-        ):
-            return candidate
-    return sys.executable
-
-
-@pytest.fixture
-def stand_in(tmp_path):
-    """A folder with an environment as Colab has it: its Python, its packages' versions, a google.colab to import."""
-    python = colab_python()
-    version = subprocess.check_output([python, "-VV"])
-    key = hashlib.sha256(version + COLAB.read_bytes()).hexdigest()[:16]
-    pristine = course.cache_folder() / "venvs" / f"colab-{key}"
-    if not (pristine / "complete").exists():
-        shutil.rmtree(pristine, ignore_errors=True)
-        subprocess.check_call([python, "-m", "venv", pristine])
-        subprocess.check_call([pristine / "bin" / "python", "-m", "pip", "install", "-qq", "-r", COLAB])
-        (pristine / "complete").touch()
-    folder = tmp_path / "colab"
-    shutil.copytree(pristine, folder, symlinks=True)
-    (site,) = folder.glob("lib/python*/site-packages")
-    (site / "google" / "colab").mkdir(parents=True)
-    (site / "google" / "colab" / "__init__.py").touch()
-    return folder
-
-
 def freeze(environment):
     """{package: version} of everything installed there."""
     lines = subprocess.check_output([environment / "bin" / "python", "-m", "pip", "list", "--format=freeze"], text=True)
     return dict(line.split("==") for line in lines.split())
 
 
-def test_on_colab_every_preinstalled_package_keeps_its_version(stand_in, tmp_path):
+def test_on_colab_every_preinstalled_package_keeps_its_version(tmp_path):
+    stand_in = colab.environment(tmp_path / "colab")
     repository = copy_of_the_set_up(tmp_path)
     before = freeze(stand_in)
     command(stand_in / "bin", "apt-get", 'echo "$@" >> apt.log')
@@ -433,3 +377,9 @@ def test_an_error_is_found_in_cells_and_in_widget_state(output, error):
     in_widget = {"cells": [], "metadata": {"widgets": widget(output)}}
     assert ERRORS(in_cell) == ([f"cell 2: {error}"] if error else [])
     assert ERRORS(in_widget) == ([f"widget ab12: {error}"] if error else [])
+
+
+def test_widget_metadata_without_state_is_an_error():
+    """GitHub calls such a notebook invalid (googlecolab/colabtools issue 5288)."""
+    (error,) = ERRORS({"cells": [], "metadata": {"widgets": {"application/vnd.jupyter.widget-state+json": {}}}})
+    assert "state" in error and "GitHub" in error
