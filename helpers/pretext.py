@@ -27,9 +27,9 @@ CARD_ROWS = 16  # epochs in the card's table, at most
 TRANSFER = """\
 ## Does it transfer?
 
-The convolutions frozen, `fc6` trained on them by the report's recipe (`helpers/recipes.py`, CIFAR100_LAST_LAYER), against
-random convolutions from He's filler; then all layers trained, against the same net from scratch. ± is half of a 95 %
-interval of the mean over seeds.
+The convolutions frozen, `fc6` trained on them by the report's recipe (`helpers/recipes.py`, CIFAR100_LAST_LAYER),
+against random convolutions from He's filler; then all layers trained, against the same net from scratch. ± is half of a
+95 % interval of the mean over seeds.
 
 <!-- results: written by `make results` -->
 <!-- end of results -->
