@@ -35,7 +35,7 @@ from helpers.examples import Examples
 
 FC6, FC7 = 192, 512  # units, where the CFN has 1024 and 4096
 LAYERS = ("fc6_s1", "fc7", "fc8")
-CUTS = 3  # times that each photograph is cut to train on
+CUTS = 2  # times that each photograph is cut to train on
 TOLERANCE = 0.002  # of an accuracy: other processors round differently
 FILE, CARD = zoo.PRETRAINED / "cfn_jigsaw_head.caffemodel", zoo.PRETRAINED / "cfn_jigsaw_head.md"
 SHOWN = 500  # puzzles of the ten photographs of the course, of which neither trunk nor head has seen any

@@ -67,8 +67,8 @@ def test_the_command_trains_a_head_and_writes_its_card(photos, tmp_path, monkeyp
         "fc8": (100, puzzle_head.FC7),
     }
     card = (tmp_path / "head" / "head.md").read_text()
-    assert "38 photographs of photos.zip, cut 3 times" in card and f"--folder {tmp_path}/head" in card
-    assert f"{2 * 3 * 38:,}, each the tiles" in card
+    assert "38 photographs of photos.zip, cut 2 times" in card and f"--folder {tmp_path}/head" in card
+    assert f"{2 * 2 * 38:,}, each the tiles" in card
 
 
 def test_another_archive_is_refused(photos):  # noqa: F811
