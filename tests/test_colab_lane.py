@@ -70,6 +70,12 @@ def test_a_notebook_and_its_explorers_run_with_colabs_versions(stem, kernel, sha
     resources = {"metadata": {"path": ROOT / "notebooks"}}
     NotebookClient(notebook, timeout=900, kernel_name=kernel, resources=resources).execute()
     assert not ERRORS(notebook)  # in cells, and in widgets, whose exceptions reach no cell
+    models = [
+        model["model_name"]
+        for kind in notebook.metadata.get("widgets", {}).values()
+        for model in kind["state"].values()
+    ]
+    assert models.count("AnyModel") <= 1  # one anywidget serves all explorers of a notebook
 
     explorers, moves = map(int, re.findall(r"\d+", notebook.cells[-1].outputs[0].text))
     sources = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
