@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from ipywidgets import Checkbox, FloatLogSlider, IntSlider
 
-from helpers import datasets, evaluation, experiments, explorers, nets, recipes, weights
+from helpers import datasets, evaluation, experiments, explorers, nets, puzzle_head, recipes, weights
+from helpers.controls import Press
 
 GOAL = 150  # milliseconds, on two cores that do nothing else
 ROUNDS = 3  # of the whole sweep
@@ -36,9 +37,11 @@ def sweep(explorer, most=25):
 
 
 def values_of(control, most):
-    """Values that a control can take; none for an upload."""
+    """Values that a control can take; none for an upload or the board."""
     if isinstance(control, Checkbox):
         return [not control.value, control.value]
+    if isinstance(control, Press):
+        return [control.value + 1]
     if hasattr(control, "options"):
         values = [option[1] if isinstance(option, tuple) else option for option in control.options]
     elif isinstance(control, FloatLogSlider):
@@ -75,6 +78,9 @@ def all_explorers():
     other = {name: [1.1 * blobs[0] + 0.01, blobs[1]] for name, blobs in layers.items()}
     recorded = {"other": {epoch: layers["conv1_s1"][0] * (1 + epoch / 10) for epoch in range(4)}}
     probabilities = evaluation.probabilities(net, study.test)
+    solver = nets.instantiate(
+        nets.stacked_cfn(100, batch_size=1, fc6=puzzle_head.FC6, fc7=puzzle_head.FC7, fillers="he", dropout=False)
+    )
     return {
         "filters": lambda: explorers.filters(
             {"one": layers, "other": other}, study.branch(), study.test, epochs=recorded
@@ -84,6 +90,9 @@ def all_explorers():
         "mistakes": lambda: explorers.mistakes(probabilities, study.test.inputs, study.test.labels, study.class_names),
         "learning_rates": lambda: explorers.learning_rates({"CIFAR-100": 333, "Fruits-360": 69}, recipes.REPORT),
         "puzzles": lambda: explorers.puzzles(datasets.load_photos()),
+        "contest": lambda: explorers.contest(
+            datasets.load_photos(), puzzle_head.permutations(), lambda puzzles: puzzle_head.answers(solver, puzzles)
+        ),
     }
 
 

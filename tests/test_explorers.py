@@ -46,10 +46,14 @@ FIRST = {
     "filters": {"paired": {"beside": "other"}, "epoch": {"network": "other"}},
     "losses": {"smoothing": {"by": "iteration"}},
     "learning_rates": {"factor": {"policy": "step"}, "stepsize": {"policy": "step"}},
+    "contest": {name: {"plain": True} for name in ("photo", "grey", "first", "second", "swap", "deal")},
 }
 
 
-@pytest.mark.parametrize("name", ["filters", "losses", "activations", "mistakes", "learning_rates", "puzzles"])
+EXPLORERS = ["filters", "losses", "activations", "mistakes", "learning_rates", "puzzles", "contest"]
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
 def test_every_control_changes_a_picture_over_its_range(name, make):
     explorer = make[name]()
     for control in explorer.controls:
