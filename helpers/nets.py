@@ -220,11 +220,14 @@ def stacked_cfn(
     return _message(spec, f"CFN with stacked tiles, {permutations} permutations")
 
 
-def puzzle_head(permutations, features=(256, 3, 3), batch_size=256, fc6=1024, fc7=4096):
-    """fc6 to fc8 of `stacked_cfn` alone, on cached pool5 features: blobs data (N, 9, *features) and label (N,)."""
+def puzzle_head(permutations, features=(256, 3, 3), batch_size=256, fc6=1024, fc7=4096, batch_norm=True):
+    """fc6 to fc8 of `stacked_cfn` alone, on cached pool5 features: blobs data (N, 9, *features) and label (N,).
+
+    batch_norm: as batch_norm_fc there.
+    """
     spec = _inputs((TILES, *features), batch_size)
     spec.tiles = L.Reshape(spec.data, shape=dict(dim=[-1, *features]))
-    _arranger(spec, spec.tiles, permutations, fc6, fc7, "he", dropout=False, batch_norm=False)
+    _arranger(spec, spec.tiles, permutations, fc6, fc7, "he", dropout=False, batch_norm=batch_norm)
     return _message(spec, f"CFN from fc6 on, on cached features, {permutations} permutations")
 
 

@@ -206,7 +206,7 @@ def main(words=None):
             print(f"{what}: {measured:.1%} of the puzzles, {stated:.1%} in the card")
         return 0 if all(abs(stated - measured) < TOLERANCE for _, stated, measured in found) else 1
     run = train(photos, chosen.folder)
-    weights.write(run.folder / "head.caffemodel", run.weights())
+    weights.write(run.folder / "head.caffemodel", weights.fold_batch_norm(run.weights()))
     net = load(run.folder / "head.caffemodel")
     command = shlex.join(["python", "-m", "helpers.puzzle_head", *(sys.argv[1:] if words is None else words)])
     accuracies = [score(net, *exam) for exam in (held_out(photos), shown())]

@@ -45,7 +45,7 @@ def test_on_cached_features_it_computes_what_the_whole_net_computes():
     feed(whole, jigsaw.to_caffe(puzzles), np.arange(4))
     whole.forward()
     pool5 = whole.blobs["pool5_s1"].data
-    head = nets.instantiate(nets.puzzle_head(7, pool5.shape[1:], 4, **small))
+    head = nets.instantiate(nets.puzzle_head(7, pool5.shape[1:], 4, **small, batch_norm=False))
     weights.transplant(weights.of(whole), head, puzzle_head.LAYERS)
     feed(head, pool5.reshape(4, 9, *pool5.shape[1:]), np.arange(4))
     head.forward()
