@@ -33,7 +33,7 @@ from helpers import (
 )
 from helpers.examples import Examples
 
-FC6, FC7 = 192, 512  # units, where the CFN has 1024 and 4096
+FC6, FC7 = 256, 768  # units, where the CFN has 1024 and 4096
 LAYERS = ("fc6_s1", "fc7", "fc8")
 CUTS = 2  # times that each photograph is cut to train on
 TOLERANCE = 0.002  # of an accuracy: other processors round differently
