@@ -113,14 +113,19 @@ def against_labels(curves, chance=None, title=None):
     """
     figure, axes = one_axes("labelled training images per class", "test accuracy (%)", title)
     budgets = sorted({budget for curve in curves.values() for budget in curve.index})
-    for marker, (name, curve) in zip("os^D", curves.items()):
-        whiskers = 100 * curve["half_width"].fillna(0)
-        axes.errorbar(curve.index, 100 * curve["accuracy"], whiskers, marker=marker, capsize=3, label=name)
-    _level(axes.axhline, chance, "chance", ":")
+    _whiskers(axes, curves, chance)
     axes.set_xscale("log")
     axes.set_xticks(budgets, [f"{budget:.0f}" for budget in budgets])
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
+    _legend(axes)
+    return figure
+
+
+@styled
+def against_layers(curves, chance=None, title=None):
+    """Test accuracy by the layer that is read, image to last. As against_labels, with curves indexed by layer."""
+    figure, axes = one_axes("layer that fc6 reads", "test accuracy (%)", title)
+    _whiskers(axes, curves, chance)
     _legend(axes)
     return figure
 
@@ -313,6 +318,15 @@ def _level(line, value, words, linestyle, scale=100):
     if value is not None:
         words += f" ({100 * value:.3g} %)" if scale == 100 else ""
         line(scale * value, color="black", linestyle=linestyle, linewidth=1.5, label=words)
+
+
+def _whiskers(axes, curves, chance):
+    """A line per curve, a DataFrame of accuracy and half_width; the axis begins at zero."""
+    for marker, (name, curve) in zip("os^D", curves.items()):
+        halves = 100 * curve["half_width"].fillna(0)
+        axes.errorbar(curve.index, 100 * curve["accuracy"], halves, marker=marker, capsize=3, label=name)
+    _level(axes.axhline, chance, "chance", ":")
+    axes.set_ylim(bottom=0)
 
 
 def _curves(axes, history, quantity, scale, best_epoch):

@@ -83,6 +83,9 @@ EVERY_FIGURE = {
     "against_labels": lambda: plots.against_labels(
         {"jigsaw": pd.DataFrame({"accuracy": [0.1, 0.3], "half_width": [0.01, np.nan]}, [1, 25])}, chance=0.01
     ),
+    "against_layers": lambda: plots.against_layers(
+        {"jigsaw": pd.DataFrame({"accuracy": [0.1, 0.3], "half_width": [0.01, np.nan]}, ["conv1", "conv2"])}, 0.01
+    ),
     "image_grid": lambda: plots.image_grid(image_set().images, list("abcdef"), columns=4, title="crops"),
     "class_examples": lambda: plots.class_examples(image_set(), per_class=2),
     "tiles": lambda: plots.tiles(nine_tiles(), range(9, 0, -1)),
@@ -558,3 +561,12 @@ def test_against_labels_puts_every_budget_on_a_log_axis():
     heights = [segment[1][1] - segment[0][1] for segment in bars.get_segments()]
     np.testing.assert_allclose(heights, [2, 4, 0])
     assert [text.get_text() for text in axes.get_legend().get_texts()][-2:] == ["jigsaw", "random"]
+
+
+def test_against_layers_keeps_the_order_of_the_layers():
+    curve = pd.DataFrame(
+        {"accuracy": [0.2, 0.48, 0.44], "half_width": [0.01, np.nan, 0.02]}, ["conv1", "conv3", "pool5"]
+    )
+    (axes,) = plots.against_layers({"jigsaw": curve}, chance=0.01).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["conv1", "conv3", "pool5"]
+    np.testing.assert_allclose(axes.containers[0].lines[0].get_ydata().astype(float), [20, 48, 44])
