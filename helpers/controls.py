@@ -200,7 +200,7 @@ def _as_html(shown):
 
 def _track(words):
     """The layout of a slider: every track has the same length, whatever stands before it."""
-    return _layout(f"{16 + 0.53 * len(words):.1f}em")
+    return _layout(f"{14.5 + 0.53 * len(words):.1f}em")
 
 
 def _layout(width):
