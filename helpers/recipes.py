@@ -146,8 +146,8 @@ PUZZLES_CHEATING = replace(
     lr_policy="poly",
     gamma=1.0,
     weight_decay=1e-5,
-    max_epochs=12,
-    patience=12,
+    max_epochs=6,
+    patience=6,
     batch_size=64,
 )
 
