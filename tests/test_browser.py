@@ -217,7 +217,7 @@ def test_filters_and_activations_answer(notebook):
     hand.photograph("filters")
 
     hand = Hand(notebook, "epochs={")
-    hand.press("after epoch", "ArrowLeft")
     hand.choose("scale", "one scale for all")
     hand.drag("after epoch", 0.02)
+    hand.press("after epoch", "ArrowRight")
     hand.photograph("epochs")
