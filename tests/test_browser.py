@@ -145,6 +145,9 @@ class Hand:
         box.focus()
         self.moves(lambda: box.press("Space"))
 
+    def press_button(self, words):
+        self.moves(self.cell.get_by_role("button", name=words).click)
+
     def click(self, picture, across, down):
         image = self.pictures.nth(picture)
         image.scroll_into_view_if_needed()
@@ -175,6 +178,56 @@ def test_puzzles_can_be_cut(notebook):
     hand.press("permutation", "ArrowRight")
     hand.tick("grey")
     hand.photograph("puzzles")
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS[:1], indirect=True)
+def test_the_network_is_played_against_by_mouse_by_keyboard_and_by_numbers(notebook):
+    play(notebook)
+
+
+def play(page):
+    hand = Hand(page, "explorers.contest")
+    board = hand.cell.locator(".jigsaw-board")
+    tiles, status, score = board.get_by_role("gridcell"), board.locator(".status"), hand.cell.locator("table")
+
+    def order():
+        return [int(tile.get_attribute("aria-label").split("tile ")[1][0]) for tile in tiles.all()]
+
+    def keys(*names):
+        for name in names:
+            page.keyboard.press(name)
+
+    tiles.nth(0).drag_to(tiles.nth(4))
+    assert order() == [5, 2, 3, 4, 1, 6, 7, 8, 9]
+    tiles.nth(2).click()
+    tiles.nth(8).click()
+    assert order() == [5, 2, 9, 4, 1, 6, 7, 8, 3] and status.inner_text() == "Tiles 3 and 9 have changed places."
+
+    keys("ArrowLeft", "Enter", "ArrowUp", "ArrowUp")  # from row 3, column 3
+    assert order()[1] == 8 and status.inner_text() == "Over row 1, column 2."
+    hand.photograph("contest_held")
+    keys("Escape")
+    assert order() == [5, 2, 9, 4, 1, 6, 7, 8, 3] and status.inner_text() == "Put back."
+    keys("Space", "ArrowUp", "Space", "Shift+Tab")  # Tab leaves the board
+    assert order() == [5, 2, 9, 4, 8, 6, 7, 1, 3] and not board.locator(":focus").count()
+
+    hand.press_button("check, and see the network's answer")
+    score.get_by_text("of 1").first.wait_for()
+    board.get_by_text("tiles are in place").wait_for()
+    assert status.inner_text() == f"{board.locator('.right').count()} of 9 tiles are in place."
+    hand.photograph("contest")
+    before = order()
+    tiles.nth(0).drag_to(tiles.nth(4))
+    assert order() == before, "a tile moves although the answer has been checked"
+
+    hand.press_button("next puzzle")
+    assert order() == list(range(1, 10)) and not board.locator(".right, .wrong").count()
+    hand.tick("swap by numbers")
+    hand.choose("tile at position", "3")
+    hand.press_button("change places")
+    hand.press_button("check, and see the network's answer")
+    score.get_by_text("of 2").first.wait_for()
+    hand.photograph("contest_by_numbers")
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS[1:2], indirect=True)
