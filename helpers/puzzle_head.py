@@ -153,10 +153,10 @@ def card(run, archive, photos, accuracies, command):
     lines = [
         "# head.caffemodel: fc6, fc7 and fc8 for the shipped trunk",
         "",
-        f"With `cfn_jigsaw_trunk.caffemodel` it solves puzzles: {FC6} units in fc6, {FC7} in fc7, an answer for each of "
-        "the permutations in `permutations_100.bin`. The trunk stayed frozen, so these accuracies say what its features "
-        "are worth to a small head; the trunk's own card says what it reached with its own. This card was written by "
-        "the training itself.",
+        f"With `cfn_jigsaw_trunk.caffemodel` it solves puzzles: {FC6} units in fc6, {FC7} in fc7, an answer for each "
+        "of the permutations in `permutations_100.bin`. The trunk stayed frozen, so these accuracies say what its "
+        "features are worth to a small head; the trunk's own card says what it reached with its own. This card was "
+        "written by the training itself.",
         "",
         f"- **Held-out accuracy**: {accuracies[0]:.1%} of the {pretext.HELD_OUT_PUZZLES:,} puzzles of held-out "
         "photographs that the trunk's card is about (chance 1.0%).",
@@ -164,10 +164,11 @@ def card(run, archive, photos, accuracies, command):
         "these photographs.",
         f"- **Data**: {trained:,} photographs of {archive}, cut {CUTS} times each; CRC-32 of the archive's list "
         f"{photos.fingerprint():08x}.",
-        f"- **Puzzles seen**: {run.result['epochs'] * CUTS * trained:,}, each the tiles of a cut in a fresh permutation.",
+        f"- **Puzzles seen**: {run.result['epochs'] * CUTS * trained:,}, each the tiles of a cut in a fresh "
+        "permutation.",
         f"- **Recipe**: {recipe['title']}: {recipe['solver']}, base_lr {recipe['base_lr']}, {recipe['lr_policy']}, "
-        f"weight_decay {recipe['weight_decay']}, batch {recipe['batch_size']}, best epoch {run.result['best_epoch']} of "
-        f"{run.result['epochs']}.",
+        f"weight_decay {recipe['weight_decay']}, batch {recipe['batch_size']}, "
+        f"best epoch {run.result['best_epoch']} of {run.result['epochs']}.",
         f"- **Made**: {made['date']}, commit {made['commit']}, {made['device']}, {made['machine']}, "
         f"Python {made['python']}, Caffe {made['caffe']}.",
         f"- **Command**: `{command}`",
