@@ -32,6 +32,7 @@ SHA256 = "c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a"
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in")
 CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn.hpp", "cudnn_batch_norm.cpp", "cudnn_convolution.cpp")
+CPU_FILES = ("cpu_convolution.cpp", "cpu_small_layers.cpp")
 CACHE = pathlib.Path(os.environ.get("JIGSAW_CACHE") or "~/.cache/jigsaw-course").expanduser()
 DRIVE = pathlib.Path(os.environ.get("JIGSAW_DRIVE") or "/content/drive/MyDrive")  # where Colab mounts it
 
@@ -176,7 +177,7 @@ def cache_key(device):
     release = platform.freedesktop_os_release()
     parts = [SHA256, device.key, sysconfig.get_config_var("SOABI"), platform.machine(),
              release.get("ID", ""), release.get("VERSION_ID", ""), os.environ.get("CONDA_PREFIX", "")]
-    parts += [(HERE / name).read_text() for name in BUILD_FILES + (CUDA_FILES if device.cuda else ())]
+    parts += [(HERE / name).read_text() for name in BUILD_FILES + (CUDA_FILES if device.cuda else CPU_FILES)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

@@ -1,0 +1,176 @@
+"""The layers that the CPU build puts in place of the release's: the same numbers, and the same bits again."""
+
+import platform
+from pathlib import Path
+
+import caffe
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+from hypothesis import given, settings, strategies as st
+
+from helpers import nets
+
+OURS, RELEASE = caffe_pb2.ConvolutionParameter.DEFAULT, caffe_pb2.ConvolutionParameter.CAFFE
+
+
+def has_avx2():
+    return platform.machine() == "x86_64" and " avx2 " in Path("/proc/cpuinfo").read_text()
+
+
+def convolution(shape, engine, **parameters):
+    spec = caffe.NetSpec()
+    spec.data = caffe.layers.Input(shape={"dim": list(shape)})
+    spec.conv = caffe.layers.Convolution(spec.data, engine=engine, **parameters)
+    net = spec.to_proto()
+    net.force_backward = True
+    return nets.instantiate(net, caffe.TRAIN)
+
+
+def passes(net, seed=0):
+    """Output, and the gradients of the input, the weights and the bias, for random numbers; gradients add up."""
+    rng = np.random.default_rng(seed)
+    data, top, parameters = net.blobs["data"], net.blobs["conv"], net.params["conv"]
+    for blob in parameters:
+        blob.data[...] = rng.standard_normal(blob.data.shape)
+        blob.diff[...] = rng.standard_normal(blob.data.shape)
+    data.data[...] = rng.standard_normal(data.data.shape)
+    net.forward()
+    output = top.data.copy()
+    top.diff[...] = rng.standard_normal(top.data.shape)
+    net.backward()
+    return [output, data.diff.copy(), *(blob.diff.copy() for blob in parameters)]
+
+
+def assert_equal_to_the_release_s(shape, **parameters):
+    for ours, theirs in zip(
+        passes(convolution(shape, OURS, **parameters)), passes(convolution(shape, RELEASE, **parameters))
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5 * np.abs(theirs).max())
+
+
+BRANCH = {
+    "conv1": ((3, 64, 64), {"num_output": 96, "kernel_size": 11, "stride": 2}),
+    "conv2": ((96, 13, 13), {"num_output": 256, "kernel_size": 5, "pad": 2, "group": 2}),
+    "conv3": ((256, 6, 6), {"num_output": 384, "kernel_size": 3, "pad": 1}),
+    "conv4": ((384, 6, 6), {"num_output": 384, "kernel_size": 3, "pad": 1, "group": 2}),
+    "conv5": ((384, 6, 6), {"num_output": 256, "kernel_size": 3, "pad": 1, "group": 2}),
+}
+
+
+@pytest.mark.parametrize("images", [3, 16, 37])
+@pytest.mark.parametrize("layer", BRANCH)
+def test_the_branch_s_layers(layer, images):
+    shape, parameters = BRANCH[layer]
+    assert_equal_to_the_release_s((images, *shape), **parameters)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_every_shape(data):
+    def draw(low, high):
+        return data.draw(st.integers(low, high))
+
+    group, pair = draw(1, 3), {"kernel": (draw(1, 5), draw(1, 5)), "pad": (draw(0, 5), draw(0, 5))}
+    pair |= {"stride": (draw(1, 3), draw(1, 3))}
+    dilation = draw(1, 2)
+    size = [dilation * (k - 1) + 1 + draw(0, 7) for k in pair["kernel"]]
+    parameters = {f"{name}_{axis}": value[i] for name, value in pair.items() for i, axis in enumerate("hw")}
+    assert_equal_to_the_release_s(
+        (draw(1, 40), group * draw(1, 9), *size),
+        num_output=group * draw(1, 20),
+        group=group,
+        dilation=dilation,
+        bias_term=draw(0, 1) == 1,
+        **parameters,
+    )
+
+
+@pytest.mark.parametrize("parameters", [{"force_nd_im2col": True}, {"axis": 2}], ids=["N-d code", "another axis"])
+def test_unusual_requests_are_the_release_s(parameters):
+    assert_equal_to_the_release_s((20, 4, 9, 9), num_output=8, kernel_size=3, **parameters)
+
+
+def test_a_batch_of_another_size():
+    """What an earlier and larger batch left in memory that is used again is not seen."""
+    parameters = {"num_output": 12, "kernel_size": 3, "pad": 1}
+    net = convolution((40, 5, 7, 7), OURS, **parameters)
+    for images in (40, 9, 3, 21):
+        net.blobs["data"].reshape(images, 5, 7, 7)
+        net.reshape()
+        again = convolution((images, 5, 7, 7), OURS, **parameters)
+        for left, right in zip(passes(net, images), passes(again, images)):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_the_same_bits_again_and_at_any_place_in_the_batch():
+    shape, parameters = BRANCH["conv4"]
+    net = convolution((21, *shape), OURS, **parameters)
+    first = passes(net)
+    for left, right in zip(first, passes(net)):
+        np.testing.assert_array_equal(left, right)
+    order = np.random.default_rng(1).permutation(21)
+    net.blobs["data"].data[...] = net.blobs["data"].data[order]
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["conv"].data, first[0][order])
+
+
+@pytest.mark.skipif(not has_avx2(), reason="ours is for processors with AVX2")
+def test_ours_is_the_default_and_caffe_s_can_be_asked_for():
+    """They round differently: the last bits tell which one ran."""
+    shape, parameters = BRANCH["conv3"]
+    ours, release = (passes(convolution((16, *shape), engine, **parameters))[0] for engine in (OURS, RELEASE))
+    assert (ours != release).any()
+
+
+# --- The small layers -----------------------------------------------------------------------------
+
+
+def small_layer(kind, engine, images, data, **parameters):
+    """Output and gradient of the input, for given numbers."""
+    spec = caffe.NetSpec()
+    spec.data = caffe.layers.Input(shape={"dim": list(images.shape)})
+    spec.top = getattr(caffe.layers, kind)(spec.data, engine=engine, **parameters)
+    net = spec.to_proto()
+    net.force_backward = True
+    net = nets.instantiate(net, caffe.TRAIN)
+    net.blobs["data"].data[...] = images
+    net.forward()
+    top = net.blobs[net.outputs[0]]  # "data" where it is done in place
+    output = top.data.copy()
+    top.diff[...] = np.random.default_rng(data).standard_normal(output.shape)
+    net.backward()
+    return output, net.blobs["data"].diff.copy()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    pad=st.integers(0, 3),
+    pool=st.sampled_from([caffe.params.Pooling.MAX, caffe.params.Pooling.AVE]),
+    size=st.tuples(*[st.integers(1, 3)] * 2, *[st.integers(4, 9)] * 2),
+    seed=st.integers(0, 99),
+)
+def test_pooling_is_the_release_s_to_the_last_bit(kernel, stride, pad, pool, size, seed):
+    """Whole numbers, so that many are equal: the first of the largest gets the gradient.
+
+    Steps no longer than the window: else the release makes a window that lies outside and writes before the blob.
+    """
+    images = np.random.default_rng(seed).integers(-2, 3, size)
+    window = {"kernel_size": kernel, "stride": min(stride, kernel), "pad": min(pad, kernel - 1), "pool": pool}
+    results = [small_layer("Pooling", engine, images, seed, **window) for engine in (OURS, RELEASE)]
+    for ours, theirs in zip(*results):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("slope", [0, 0.1])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_relu_is_the_release_s_to_the_last_bit(slope, in_place):
+    images = np.random.default_rng(0).standard_normal((3, 2, 5, 7))
+    images[0] = 0
+    results = [
+        small_layer("ReLU", engine, images, 1, negative_slope=slope, in_place=in_place) for engine in (OURS, RELEASE)
+    ]
+    for ours, theirs in zip(*results):
+        np.testing.assert_array_equal(ours, theirs)
