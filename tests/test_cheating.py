@@ -73,5 +73,6 @@ def test_the_command_records_a_table(photos, tmp_path, monkeypatch, capsys):  # 
 def test_what_is_recorded_shows_the_cheats():
     table, told = cheating.recorded()
     assert list(table.index) == list(table.columns) == list(cheating.KINDS)
-    chance = 1 / told["permutations"]
-    assert table.loc["all precautions", "all precautions"] > 2 * chance
+    careful, bright = "all precautions", "no normalisation of each tile"
+    assert table.loc[careful, careful] > 2 / told["permutations"]
+    assert table.loc[bright, bright] - 0.1 > table.loc[careful, careful] > table.loc[bright, careful] + 0.1  # notebook 01
