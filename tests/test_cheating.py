@@ -75,4 +75,4 @@ def test_what_is_recorded_shows_the_cheats():
     assert list(table.index) == list(table.columns) == list(cheating.KINDS)
     careful, bright = "all precautions", "no normalisation of each tile"
     assert table.loc[careful, careful] > 2 / told["permutations"]
-    assert table.loc[bright, bright] - 0.1 > table.loc[careful, careful] > table.loc[bright, careful] + 0.1  # notebook 01
+    assert table.loc[bright, bright] - 0.1 > table.loc[careful, careful] > table.loc[bright, careful] + 0.1
