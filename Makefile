@@ -77,6 +77,7 @@ gpu-wheel:
 gpu-check: $(SETUP)
 	JIGSAW_DEVICE=gpu $(PYTHON) -m helpers.device
 	$(PYTHON) -m pytest -n 0 tests/test_gpu.py tests/test_device.py
+	JIGSAW_DEVICE=gpu $(PYTHON) -m pytest -n 0 tests/test_caffe_wheel.py -k own_tests
 	$(PYTHON) -c "import torch" || $(PYTHON) -m pip install -q torch
 	$(PYTHON) benchmarks/gpu.py
 

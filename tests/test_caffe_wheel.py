@@ -23,9 +23,13 @@ BUILD = course.ROOT / "packaging" / "caffe" / "build_wheel.py"
 
 # unittest dropped these aliases in Python 3.12, eight years after the release's tests were written.
 OLD_UNITTEST = """
+import os
 import unittest
 unittest.TestCase.assertEquals = unittest.TestCase.assertEqual
 unittest.TestCase.assertRaisesRegexp = unittest.TestCase.assertRaisesRegex
+if os.environ.get("JIGSAW_DEVICE") == "gpu":  # make gpu-check: the same tests on the card
+    import caffe
+    caffe.set_mode_gpu()
 """
 
 NET = """
