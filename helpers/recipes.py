@@ -104,7 +104,7 @@ FRUITS360_FINE_TUNE = Recipe(  # "larger stepsize" than CIFAR-100's is all the r
 REPORT = (CIFAR100_LAST_LAYER, CIFAR100_FINE_TUNE, FRUITS360_LAST_LAYER, FRUITS360_FINE_TUNE)
 
 # The demonstration on the embedded photographs: the report's CIFAR-100 settings, fewer epochs, nothing reported.
-# The whole branch trains about 58 images a second on one core, which decides the number of crops and of epochs.
+# The whole branch trains about 90 images a second on one core, which decides the number of crops and of epochs.
 PHOTOS_CROPS = (128, 30, 100)  # of each photograph, for training, validation and test
 PHOTOS_LAST_LAYER = replace(
     CIFAR100_LAST_LAYER,
