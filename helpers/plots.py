@@ -27,6 +27,7 @@ __all__ = [
     "accuracy",
     "activations",
     "against_labels",
+    "against_layers",
     "architecture",
     "bars",
     "class_examples",
