@@ -4,15 +4,12 @@
 
 trains the small CFN of notebook 01 once with all precautions and once without each of them, examines every network on
 every kind of puzzle, cut from photographs that none was trained on, and records the table in recorded/cheating.csv.
-It can be stopped and goes on; --only NAME,... trains some of the networks, so that cores can share the work.
+It can be stopped and goes on; --only NAME/... trains some of the networks, so that cores can share the work.
 """
 
 import argparse
 import json
-import os
 import pathlib
-import shlex
-import sys
 from dataclasses import dataclass, replace
 
 import caffe
@@ -104,13 +101,8 @@ def record(runs_, photos, archive, command):
         "exam_puzzles": EXAM_PUZZLES,
         "permutations": experiments.PERMUTATIONS,
     }
-    for path, text in (
-        ("cheating.csv", table.to_csv(index_label="trained with")),
-        ("cheating.json", json.dumps(told, indent=1)),
-    ):
-        part = records.root() / f"{path}.part"
-        part.write_text(text)
-        os.replace(part, records.root() / path)
+    runs.write(records.root() / "cheating.csv", table.to_csv(index_label="trained with"))
+    runs.write(records.root() / "cheating.json", json.dumps(told, indent=1))
     return table
 
 
@@ -132,7 +124,7 @@ def main(words=None):
     for name, run in trained.items():
         print(f"{name}: {run.result['status']}, {run.history['validation_accuracy'].max():.1%} of its own puzzles")
     if not chosen.only and all(run.result["status"] in runs.FINISHED for run in trained.values()):
-        command = shlex.join(["python", "-m", "helpers.cheating", *(sys.argv[1:] if words is None else words)])
+        command = runs.command("helpers.cheating", words)
         print((100 * record(trained, photos, chosen.photos.name, command)).round(1).to_string())
 
 

@@ -10,12 +10,10 @@ permutations in the authors' format.
 import argparse
 import collections
 import pathlib
-import shlex
-import sys
 import time
 from dataclasses import replace
 
-from helpers import jigsaw, nets, photo_archive, puzzle_stream, recipes, solver, weights
+from helpers import jigsaw, nets, photo_archive, puzzle_stream, recipes, runs, solver, weights
 from helpers.examples import Examples
 
 RECIPES = {"quick-learner": recipes.CFN_QUICK_LEARNER, "authors": recipes.CFN_AUTHORS}
@@ -137,8 +135,7 @@ def card(run, archive, photos, permutations, epoch_puzzles, command):
             f"seed {settings['seed']}.",
             f"- **Time**: {seconds / 60:,.1f} minutes of epochs, {len(history) * epoch_puzzles / seconds:,.1f} "
             f"puzzles/s; the solver waited for puzzles {history['waiting'].sum() / seconds:.1%} of it.",
-            f"- **Made**: {made['date']}, commit {made['commit']}, {made['device']}, {made['machine']}, "
-            f"Python {made['python']}, Caffe {made['caffe']}.",
+            f"- **Made**: {runs.in_words(made)}.",
             f"- **Command**: `{command}`",
             "- **Licence**: the photographs are for research use and are not part of this repository; use the weights "
             "accordingly, for research and teaching.",
@@ -190,7 +187,7 @@ def main(words=None):
         seed=chosen.seed,
     )
     weights.write(run.folder / "trunk.caffemodel", trunk(run))
-    command = shlex.join(["python", "-m", "helpers.pretext", *(sys.argv[1:] if words is None else words)])
+    command = runs.command("helpers.pretext", words)
     text = card(run, chosen.photos.name, photos, chosen.permutations, chosen.epoch_puzzles, command)
     (run.folder / "trunk.md").write_text(text)
     print(f"{run.result['status']}: {run.folder}/trunk.caffemodel and trunk.md, best epoch {run.result['best_epoch']}")

@@ -10,7 +10,6 @@ trunk is frozen, pool5 of the tiles is computed once, and dealing a puzzle is pu
 import argparse
 import pathlib
 import re
-import shlex
 import sys
 import zlib
 
@@ -27,6 +26,7 @@ from helpers import (
     pretext,
     puzzle_stream,
     recipes,
+    runs,
     solver,
     weights,
     zoo,
@@ -169,8 +169,7 @@ def card(run, archive, photos, accuracies, command):
         f"- **Recipe**: {recipe['title']}: {recipe['solver']}, base_lr {recipe['base_lr']}, {recipe['lr_policy']}, "
         f"weight_decay {recipe['weight_decay']}, batch {recipe['batch_size']}, "
         f"best epoch {run.result['best_epoch']} of {run.result['epochs']}.",
-        f"- **Made**: {made['date']}, commit {made['commit']}, {made['device']}, {made['machine']}, "
-        f"Python {made['python']}, Caffe {made['caffe']}.",
+        f"- **Made**: {runs.in_words(made)}.",
         f"- **Command**: `{command}`",
         "- **Licence**: as the trunk's.",
     ]
@@ -183,13 +182,14 @@ def check(photos=None):
     photos: the archive that the card names; without it the photographs of the course alone are scored. Raises
     ValueError for another archive.
     """
-    net, text = load(), CARD.read_text()
+    text = CARD.read_text()
     exams = {"On the photographs of the course": shown()}
     if photos is not None:
         if f"{photos.fingerprint():08x}" not in text:
             raise ValueError(f"these are not the photographs that {CARD.name} is about; leave --photos out")
         exams["Held-out accuracy"] = held_out(photos)
     stated = {what: float(re.search(rf"\*\*{what}\*\*: ([\d.]+)%", text)[1]) / 100 for what in exams}
+    net = load()
     return [(what, stated[what], score(net, *exam)) for what, exam in exams.items()]
 
 
@@ -211,7 +211,7 @@ def main(words=None):
     run = train(photos, chosen.folder)
     weights.write(run.folder / "head.caffemodel", weights.fold_batch_norm(run.weights()))
     net = load(run.folder / "head.caffemodel")
-    command = shlex.join(["python", "-m", "helpers.puzzle_head", *(sys.argv[1:] if words is None else words)])
+    command = runs.command("helpers.puzzle_head", words)
     accuracies = [score(net, *exam) for exam in (held_out(photos), shown())]
     (run.folder / "head.md").write_text(card(run, chosen.photos.name, photos, accuracies, command))
     print(f"{run.result['status']}: {run.folder}/head.caffemodel and head.md, {accuracies[0]:.1%} of held-out puzzles")

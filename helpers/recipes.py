@@ -185,17 +185,14 @@ CFN_QUICK_LEARNER = Recipe(
 
 # A small fc6 to fc8 on the frozen trunk that ships (helpers.puzzle_head), ours. An epoch is each cut of each photograph
 # once, in a fresh permutation.
-CFN_HEAD = Recipe(
+CFN_HEAD = replace(
+    CFN_QUICK_LEARNER,
     name="cfn_head",
     title="CFN, fc6 to fc8",
     trains="fc6",
     base_lr=0.002,
-    lr_policy="poly",
-    gamma=1.0,
-    weight_decay=1e-5,
     max_epochs=20,
     patience=20,
-    batch_size=256,
 )
 
 # Source: nofe_AlexNet-C100/generalist/generalist_solver.prototxt in karim-ahmed/nofe-caffe: SGD at a fixed rate

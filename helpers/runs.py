@@ -6,7 +6,9 @@ import fcntl
 import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from dataclasses import dataclass
 
 import caffe
@@ -76,6 +78,19 @@ def locked(folder):
         yield
     finally:
         os.close(descriptor)
+
+
+def command(module, words=None):
+    """The shell command `python -m MODULE WORDS`; words: None takes those of this process."""
+    return shlex.join(["python", "-m", module, *(sys.argv[1:] if words is None else words)])
+
+
+def in_words(made):
+    """What `provenance` gives, as a card says it."""
+    return (
+        f"{made['date']}, commit {made['commit']}, {made['device']}, {made['machine']}, "
+        f"Python {made['python']}, Caffe {made['caffe']}"
+    )
 
 
 def write(path, content):

@@ -114,14 +114,15 @@ def activations(study, layers, blob):
     """
     device.use()
     prototxt = study.branch("fc6")
-    for probe, (layer, kernel, stride) in PROBES.items():
+    wanted = PROBES if blob in PROBES else {}
+    for probe, (layer, kernel, stride) in wanted.items():
         pool = prototxt.layer.add(name=probe, type="Pooling", bottom=[layer], top=[probe])
         pool.pooling_param.kernel_size, pool.pooling_param.stride = kernel, stride
     net = nets.instantiate(prototxt)
     weights.transplant(layers, net)
-    cache, beside = course.run_folder(f"{study.name}_features"), PROBES if blob in PROBES else ()
+    cache = course.run_folder(f"{study.name}_features")
     parts = (study.training, study.validation, study.test)
-    return [features.cached(cache, net, part, blob, beside=beside) for part in parts]
+    return [features.cached(cache, net, part, blob, beside=wanted) for part in parts]
 
 
 def examples_of(planned, study, path=None):
