@@ -3,13 +3,14 @@
 
 Moves every control of every explorer through its range, as a reader's hand would after the first picture, and writes
 the median and the slowest response of each to benchmarks/explorers.md, in milliseconds: from the new value to the
-pictures as PNG bytes. A browser adds what it takes to show an image. The data are the quick profile's, the nets
+pictures as HTML. A browser adds what it takes to show an image. The data are the quick profile's, the nets
 untrained: nothing is needed first.
 """
 
 import os
 import time
 
+import caffe
 import numpy as np
 import pandas as pd
 from ipywidgets import Checkbox, FloatLogSlider, IntSlider
@@ -32,8 +33,9 @@ def sweep(explorer, most=25):
         for value in values:
             control.value = value
             yield name, value
-        if values:
+        if values and control.value != start:
             control.value = start
+            yield name, start
 
 
 def values_of(control, most):
@@ -73,6 +75,7 @@ class Training:
 def all_explorers():
     """{name: a function that makes the explorer}, on the crops of the embedded photographs and untrained nets."""
     study = experiments.study()
+    caffe.set_random_seed(0)
     net = nets.instantiate(study.branch(fillers="he"))
     layers = weights.of(net)
     other = {name: [1.1 * blobs[0] + 0.01, blobs[1]] for name, blobs in layers.items()}
@@ -97,7 +100,7 @@ def all_explorers():
 
 
 def responses(explorer):
-    """{control: milliseconds of each response}."""
+    """{control: milliseconds of each response}, the way back to where it stood among them."""
     times, start = {}, time.perf_counter()
     for name, _ in sweep(explorer):
         times.setdefault(name, []).append(1000 * (time.perf_counter() - start))
@@ -126,7 +129,7 @@ def report(rows, where, load):
         "",
         f"Written by `python benchmarks/explorers.py` on {where}.",
         f"The machine's load average was {load[0]:.1f} before, of what else it did, and {load[1]:.1f} after.",
-        "Milliseconds from a control's new value to the pictures as PNG bytes, after the first draw, over its whole",
+        "Milliseconds from a control's new value to the pictures as HTML, after the first draw, over its whole",
         f"range, each move {ROUNDS} times, of which the fastest counts: other work only ever adds.",
         "",
         f"Medians over the goal of {GOAL} ms: {', '.join(over) or 'none'}. Of {len(moves)} moves, "

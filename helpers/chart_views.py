@@ -36,7 +36,9 @@ def curves(runs, xlabel, ylabel, log=False, rule=None, rates=False):
         dashed = {"color": hue} if len(runs) > 1 else {"color": VERMILLION, "label": "validation"}
         axes.plot(*run["validation"], "--", **dashed)
     highest = max(y.max() for run in runs.values() for _, y in (run["training"], run["validation"]))
-    if not log:
+    if log:
+        _fit_log_scale(axes)
+    else:
         axes.set_ylim(0, 1.06 * highest)
     if rule:
         _draw_rule(axes, *rule)
@@ -45,7 +47,7 @@ def curves(runs, xlabel, ylabel, log=False, rule=None, rates=False):
         _log_scale(second)
         for run in runs.values():
             second.plot(*run["learning rate"], ":", color=COLOURS[run["colour"] % len(COLOURS)])
-        _widen(second)
+        _fit_log_scale(second)
         second.set_ylabel("learning rate, dotted (log scale)")
         second.grid(False)
         second.spines.right.set_visible(True)
@@ -96,7 +98,7 @@ def rate_curves(rates, shade=False):
     axes = _axes(figure, 0.85, 0.5, 7.2, 3.1, "epoch", "learning rate (log scale)", log=True)
     for dashes, (label, (epochs, values)) in zip(itertools.cycle(("-", "--")), rates.items()):  # one may hide another
         axes.plot(epochs, values, dashes, label=label, drawstyle="steps-post")
-    _widen(axes)
+    _fit_log_scale(axes)
     if shade:
         (epochs, first), (_, second) = list(rates.values())[:2]
         axes.fill_between(epochs, first, second, step="post", color=ORANGE, alpha=0.2, linewidth=0)
@@ -231,9 +233,8 @@ def _axes(figure, left, top, width, height, xlabel, ylabel, log):
 
 
 def _log_scale(axes):
-    """A log scale with few marks, each with its number: drawing the usual minor ones takes longer than the curves."""
+    """A log scale without the usual minor marks, which take longer to draw than the curves."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _in_short(value)))
 
@@ -243,9 +244,13 @@ def _in_short(value):
     return f"{value:.3g}" if value >= 0.001 else f"{value:.0e}".replace("e-0", "e-")
 
 
-def _widen(axes, ratio=6.25):
-    """Stretch a log scale that spans less than that ratio, so that two of the marks 1, 2, 5 lie on it."""
+def _fit_log_scale(axes, ratio=6.25, decades=2.5):
+    """Few marks on a log scale, two at least: 1, 2, 5, 10, ... or, over more decades than that, 1, 10, ...
+
+    Where the scale spans less than `ratio`, it is stretched so that two of the marks 1, 2, 5 lie on it.
+    """
     low, high = axes.get_ylim()
     if high < ratio * low:
         middle = math.sqrt(low * high)
-        axes.set_ylim(middle / math.sqrt(ratio), middle * math.sqrt(ratio))
+        low, high = axes.set_ylim(middle / math.sqrt(ratio), middle * math.sqrt(ratio))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 10**decades * low else (1,)))

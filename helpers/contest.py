@@ -208,7 +208,7 @@ def _hidden():
     """The picture in the place of the network's answer until the reader has checked theirs; drawn once."""
     grey = np.full((9, jigsaw.TILE, jigsaw.TILE, 3), 228, np.uint8)
     figure = puzzle_views.puzzle(grey, ["?"] * 9, "the network's answer", WIDTH)
-    return drawing.img(drawing.png(figure), "The network's answer: nine grey tiles until you have checked yours.")
+    return drawing.img(figure, "The network's answer: nine grey tiles until you have checked yours.")
 
 
 def _result(places):

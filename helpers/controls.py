@@ -4,6 +4,7 @@ Plain ipywidgets, in what versions 7 and 8 have in common. What a student can cl
 """
 
 import functools
+import gc
 import inspect
 import uuid
 
@@ -81,7 +82,7 @@ class Explorer(VBox):
     def __init__(self, controls, panels, adjust=lambda name: None, clicked=None, twin=()):
         self.controls, self.panels, self.twin = controls, {panel.__name__: panel for panel in panels}, twin
         self.views = {name: HTML(layout=Layout(max_width="100%", margin="0 12px 8px 0")) for name in self.panels}
-        self._drawn, self._pictures, self._busy = {}, {}, False
+        self._drawn, self._busy = {}, False
         self.name = uuid.uuid4().hex  # in CSS classes, which are the whole page's
         self.trouble = Output()
         wrap = Layout(display="flex", flex_flow="row wrap", align_items="flex-start", max_width="100%")
@@ -95,15 +96,16 @@ class Explorer(VBox):
         for name, control in controls.items():
             control.observe(lambda change, name=name: self._react(adjust, name), "value")
         self.clicks = self._listen(*clicked) if clicked else None
+        settle()
 
     def draw(self):
         """Draw the panels whose controls have other values than when they were drawn last."""
         for name, panel in self.panels.items():
             values = {control: self.controls[control].value for control in inspect.signature(panel).parameters}
-            if self._drawn.get(name) == values and name in self._pictures:
+            if self._drawn.get(name) == values:
                 continue
-            self._pictures[name] = _as_html(panel(**values))
-            self._drawn[name], self.views[name].value = values, self._pictures[name]
+            self.views[name].value = _as_html(panel(**values), live=True)
+            self._drawn[name] = values
 
     def _react(self, act, *arguments):
         """Do what a control or a click asks for and draw once, whatever other controls that sets."""
@@ -132,15 +134,26 @@ class Explorer(VBox):
 
     def _ipython_display_(self):
         """Show the pictures as they are, for readers without a kernel, then the widget, which hides them."""
-        pictures = [_as_html(panel()) for panel in self.twin] or self._pictures.values()
+        shown = [panel() for panel in self.twin] or [panel(**self._drawn[name]) for name, panel in self.panels.items()]
         pictures = "".join(
-            f'<div style="margin: 0 12px 8px 0; max-width: 100%">{picture}</div>' for picture in pictures
+            f'<div style="margin: 0 12px 8px 0; max-width: 100%">{_as_html(one)}</div>' for one in shown
         )
         twin = f'<div class="twin-{self.name}" style="display: flex; flex-flow: row wrap">{pictures}</div>'
         display({"text/html": twin, "text/plain": WITHOUT_KERNEL}, raw=True)
         for widget in filter(None, (self, self.clicks)):
             view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
             display({"application/vnd.jupyter.widget-view+json": view, "text/plain": WITHOUT_KERNEL}, raw=True)
+
+
+def settle():
+    """Have Python's garbage collector leave alone what lives by now.
+
+    Every few pictures it looks at all of a notebook's objects, which takes as long as a picture, in the midst of a
+    move. Afterwards it looks at what has come since; the next call looks at everything once more.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 class Press(Button):
@@ -190,12 +203,12 @@ def uploaded(value):
     return bytes(file["content"]), name
 
 
-def _as_html(shown):
-    """What a panel returns, (Figure, alt text) or words in HTML, as HTML."""
+def _as_html(shown, live=False):
+    """What a panel returns, (Figure, alt text) or words in HTML, as HTML; live as in drawing.img."""
     if isinstance(shown, str):
         return f'<div aria-live="polite" style="line-height: 1.45; max-width: 60em">{shown}</div>'
     figure, alt = shown
-    return drawing.img(drawing.png(figure), alt)
+    return drawing.img(figure, alt, live)
 
 
 def _track(words):

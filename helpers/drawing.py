@@ -16,7 +16,7 @@ from PIL import Image
 
 STYLE = pathlib.Path(__file__).with_name("course.mplstyle")
 DPI = 160  # of the PNGs, which are shown at 100 dots per inch: sharp when enlarged, and on dense screens
-LIVE_DPI = 130  # of the pictures that follow a slider
+LIVE_DPI = 130  # of figures without a layout engine, and of the images on them
 COURSE = rc_params_from_file(STYLE, use_default_template=False)  # read once: reading takes as long as a small figure
 COLOURS = COURSE["axes.prop_cycle"].by_key()["color"]
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW = COLOURS
@@ -41,16 +41,27 @@ def styled(draw):
 def png(figure):
     """A figure as the bytes of a PNG file.
 
-    A figure without a layout engine, Figure(layout="none"), has everything in its place: it is drawn once, not trimmed
-    and packed loosely, which takes a third of the time, so that the pictures behind a slider can follow it.
+    A figure without a layout engine, Figure(layout="none"), has everything in its place: it is not trimmed.
     """
     buffer = io.BytesIO()
     if figure.get_layout_engine() is None:
-        options = {"dpi": LIVE_DPI, "pil_kwargs": {"compress_level": 1}}
+        options = {"dpi": LIVE_DPI}
     else:
         options = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.08}
     with rc_context(COURSE):
         figure.savefig(buffer, format="png", **options)
+    return buffer.getvalue()
+
+
+def svg(figure):
+    """A figure without a layout engine as the bytes of an SVG file: its words are text, its images PNGs inside it.
+
+    It takes half the time of a PNG (benchmarks/explorers.md), most of which is spent on painting letters: these are
+    left to the browser, so that the pictures behind a slider can follow it.
+    """
+    buffer = io.BytesIO()
+    with rc_context(COURSE | {"svg.fonttype": "none", "svg.hashsalt": "course"}):
+        figure.savefig(buffer, format="svg", dpi=LIVE_DPI, metadata={"Date": None})
     return buffer.getvalue()
 
 
@@ -59,14 +70,21 @@ def pixels(figure):
     return np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"))
 
 
-def img(picture, alt):
-    """An HTML image of a PNG's bytes, as wide as the figure at 100 dots per inch where there is room."""
-    header = Image.open(io.BytesIO(picture))
-    width, height = (pixels * 100 / header.info["dpi"][0] for pixels in header.size)
+def img(figure, alt, live=False):
+    """A figure as an HTML image, as wide as it is at 100 dots per inch where there is room.
+
+    It is a PNG, which shows everywhere (GitHub drops SVG); live: an SVG, for a widget that draws it anew at each move.
+    """
+    if live:
+        kind, picture, size = "svg+xml", svg(figure), 100 * figure.get_size_inches()
+    else:
+        kind, picture = "png", png(figure)
+        header = Image.open(io.BytesIO(picture))
+        size = [pixels * 100 / header.info["dpi"][0] for pixels in header.size]
     source = base64.b64encode(picture).decode()
     return (
-        f'<img src="data:image/png;base64,{source}" alt="{html.escape(alt)}" '
-        f'width="{width:.0f}" height="{height:.0f}" decoding="sync" style="max-width: 100%; height: auto">'
+        f'<img src="data:image/{kind};base64,{source}" alt="{html.escape(alt)}" '
+        f'width="{size[0]:.0f}" height="{size[1]:.0f}" decoding="sync" style="max-width: 100%; height: auto">'
     )
 
 
@@ -78,9 +96,9 @@ def show(figure, alt):
     """
     if not alt.strip():
         raise ValueError("alt is empty; say in a sentence what the figure shows")
-    picture = png(figure)
+    picture = img(figure, alt)
     plt.close(figure)
-    display({"text/html": img(picture, alt), "text/plain": alt}, raw=True)
+    display({"text/html": picture, "text/plain": alt}, raw=True)
 
 
 def panels(rows, columns, width, ratio=1.0, text=False):

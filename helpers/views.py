@@ -14,7 +14,7 @@ from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox, TransformedBbox
 
-from helpers.drawing import VERMILLION, styled
+from helpers.drawing import LIVE_DPI, VERMILLION, styled
 from helpers.pictures import filter_pictures, mosaic
 
 PAGE = 4.3  # inches, the width of a page; a page of curves is nearly twice as wide
@@ -149,9 +149,17 @@ def picture(figure, left, top, width, pixels, height=None):
     """Draw pixels (h, w, 3), uint8 or floats in [0, 1], `width` inches wide and as high as their shape wants."""
     height = width * pixels.shape[0] / pixels.shape[1] if height is None else height
     box = Bbox.from_bounds(left, figure.get_figheight() - top - height, width, height)
-    image = BboxImage(TransformedBbox(box, figure.dpi_scale_trans), interpolation="nearest")
+    kind = Enlarged if pixels.shape[1] < LIVE_DPI * width else BboxImage
+    image = kind(TransformedBbox(box, figure.dpi_scale_trans), interpolation="nearest")
     image.set_data(pixels if pixels.dtype == np.uint8 else np.uint8(255 * pixels))
     figure.add_artist(image)
+
+
+class Enlarged(BboxImage):
+    """An image whose own pixels go into an SVG, for the browser to enlarge: fewer, and sharp on every screen."""
+
+    def _check_unsampled_image(self):
+        return True
 
 
 def outline(figure, left, top, scale, box, around=0.5, **look):

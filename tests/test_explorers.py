@@ -1,8 +1,11 @@
 """Explorers: every control through its range, what changes and what stays, errors that surface, the static twin."""
 
+import base64
+import gc
 import io
 import re
 import runpy
+from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
@@ -14,7 +17,7 @@ from IPython.utils.capture import capture_output
 from nbclient import NotebookClient
 from PIL import Image
 
-from helpers import chart_views, controls, early_stopping, explorers, filters, inspection, nets, views
+from helpers import chart_views, controls, drawing, early_stopping, explorers, filters, inspection, nets, views
 from helpers.examples import Examples
 from helpers.views import PAGE
 
@@ -42,7 +45,7 @@ def words(explorer):
 
 # Controls that need another one before they show: {explorer: {control: what to set first}}
 FIRST = {
-    "activations": {"strongest": {"row": 0}},
+    "activations": {"strongest": {"blob": "conv1_s1", "row": 26}},
     "filters": {"paired": {"beside": "other"}, "epoch": {"network": "other"}},
     "losses": {"smoothing": {"by": "iteration"}},
     "learning_rates": {"factor": {"policy": "step"}, "stepsize": {"policy": "step"}},
@@ -115,12 +118,35 @@ def test_the_static_twin_shows_the_same_pictures_and_is_hidden_by_the_living_one
     with capture_output() as captured:
         explorer._ipython_display_()
     twin, view = captured.outputs
-    page = BeautifulSoup(twin.data["text/html"], "html.parser")
-    assert page.img["alt"] and page.img["src"] in explorer.views["rates"].value
+    shown = twin.data["text/html"], explorer.views["rates"].value
+    page, live = (BeautifulSoup(html, "html.parser") for html in shown)
+    assert {**page.img.attrs, "src": ""} == {**live.img.attrs, "src": ""} and page.img["alt"]
+    assert page.img["src"].startswith("data:image/png;")  # GitHub drops SVG
     assert words(explorer) in page.get_text()
     assert view.data["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.model_id
     style = explorer.children[-1].value
     assert re.search(r"\.([\w-]+) \{ display: none !important \}", style)[1] in page.div["class"]
+
+
+def test_a_living_picture_has_words_as_text_and_images_as_they_are(make):
+    """The 96 filters of 11 x 11 weights with a white line between, each weight one pixel, enlarged by the browser."""
+    view = make["filters"]().views["grid"].value
+    kind, _, content = BeautifulSoup(view, "html.parser").img["src"].partition(";base64,")
+    assert kind == "data:image/svg+xml"
+    page = ElementTree.fromstring(base64.b64decode(content))
+    assert [text.text for text in page.iter("{http://www.w3.org/2000/svg}text")] == ["one: 96 filters of conv1_s1"]
+    (image,) = page.iter("{http://www.w3.org/2000/svg}image")
+    assert "pixelated" in image.get("style")
+    source = image.get("{http://www.w3.org/1999/xlink}href").partition(",")[2]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(source))))
+    assert pixels.shape[:2] == (8 * 12 - 1, 12 * 12 - 1)
+    assert (pixels[11::12] == 255).all() and (pixels[:, 11::12] == 255).all()
+
+
+def test_the_garbage_collector_leaves_a_notebooks_objects_alone(make):
+    """A full collection in the midst of a move looked at 200,000 objects, for as long as the picture took to draw."""
+    make["learning_rates"]()
+    assert gc.get_freeze_count() > 10 * len(gc.get_objects())
 
 
 def test_a_click_reaches_its_own_explorer_only(make):
@@ -156,7 +182,7 @@ def test_a_click_on_the_matrix_selects_the_cell_that_is_outlined(count):
 
 def middle_of_the_outline(figure):
     """Shares of the width and height of a page at which the middle of the vermillion outline lies."""
-    pixels = np.asarray(Image.open(io.BytesIO(controls.drawing.png(figure))).convert("RGB")).astype(int)
+    pixels = drawing.pixels(figure).astype(int)
     rows, columns = np.nonzero(np.abs(pixels - (0xD5, 0x5E, 0x00)).sum(axis=2) < 30)
     return (
         (columns.min() + columns.max() + 1) / 2 / pixels.shape[1],
@@ -207,6 +233,15 @@ def test_a_preset_sets_the_design(make):
         assert gamma.value == preset.gamma and not gamma.disabled
 
 
+@pytest.mark.parametrize("lowest", [0.009, 0.003, 1e-3, 1e-4, 1e-6, 1e-9])
+def test_a_log_scale_has_at_least_two_marks_and_at_most_ten(lowest):
+    epochs = np.linspace(0, 15, 400)
+    figure = chart_views.rate_curves({"one": (epochs, np.geomspace(0.01, lowest, 400))})
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    assert 2 <= sum(low <= mark <= high for mark in axes.yaxis.get_majorticklocs()) <= 10
+
+
 # --- Mistakes
 
 
@@ -236,8 +271,8 @@ def test_the_images_behind_a_cell_are_its_own():
 
 def sheet_greys(explorer):
     """Grey level in the middle of each image of a sheet, along its first row."""
-    source = BeautifulSoup(explorer.views["images_beside"].value, "html.parser").img["src"].partition(",")[2]
-    sheet = np.asarray(Image.open(io.BytesIO(__import__("base64").b64decode(source))).convert("RGB"))
+    chosen = {name: explorer.controls[name].value for name in ("beside", "true", "predicted")}
+    sheet = drawing.pixels(explorer.panels["images_beside"](**chosen)[0])
     line = sheet[int(sheet.shape[1] * (views.TITLE + 0.5) / PAGE)]
     middles = (np.arange(4) + 0.4) * sheet.shape[1] / 4
     return [int(line[int(middle)][0]) for middle in middles if line[int(middle)][0] != 255]
