@@ -135,9 +135,7 @@ class Explorer(VBox):
     def _ipython_display_(self):
         """Show the pictures as they are, for readers without a kernel, then the widget, which hides them."""
         shown = [panel() for panel in self.twin] or [panel(**self._drawn[name]) for name, panel in self.panels.items()]
-        pictures = "".join(
-            f'<div style="margin: 0 12px 8px 0; max-width: 100%">{_as_html(one)}</div>' for one in shown
-        )
+        pictures = "".join(f'<div style="margin: 0 12px 8px 0; max-width: 100%">{_as_html(one)}</div>' for one in shown)
         twin = f'<div class="twin-{self.name}" style="display: flex; flex-flow: row wrap">{pictures}</div>'
         display({"text/html": twin, "text/plain": WITHOUT_KERNEL}, raw=True)
         for widget in filter(None, (self, self.clicks)):
