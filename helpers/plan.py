@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 SEEDS = (0, 1, 2)  # of fc6's initial weights, the batches' order, and the random trunks
 PROBED = ("conv1", "conv2", "conv3", "conv4", "conv5")  # what fc6 reads instead of pool5, see trainings.PROBES
+FACTORS = (0.03, 0.1, 0.3, 3.0)  # what pool5 is multiplied by; 1, as it is, is the last layer's own run
 LABELS_PER_CLASS = (1, 5, 25, 100)  # 425, all of the training images, is the last layer's own run
 
 
@@ -21,7 +22,7 @@ class Planned:
         CaffeNet), None for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
     per_class: labels per class that are trained on; None: all. feature, scale: what fc6 reads and what the input is,
-        as in trainings.examples_of and preprocessing.to_caffe.
+        as in trainings.examples_of and preprocessing.to_caffe. times: the feature is multiplied by it; None: by 1.
     after: name of the run to wait for when several run at a time.
     """
 
@@ -36,6 +37,7 @@ class Planned:
     per_class: int | None = None
     feature: str = "pool5"
     scale: str = "report"
+    times: float | None = None
     after: str | None = None
 
 
@@ -45,6 +47,7 @@ SECTIONS = {
     "labels": "accuracy against labels per class",
     "frozen layers": "which layers to freeze",
     "feature": "from which layer fc6 should read",
+    "feature scale": "what fc6 reads multiplied by a number: does the recipe suit one trunk better than another",
     "input scale": "RGB at unit variance against BGR 0-255 minus the mean",
     "AlexNet": "the references: AlexNetC100, and BVLC's AlexNet on 64x64 images",
     "Fruits-360": "the report's second data set, as released",
@@ -54,7 +57,7 @@ SECTIONS = {
 
 def _last_layer(start, seed, section="last layer", suffix="", data="cifar100", **changes):
     """fc6 on a frozen trunk. The first on a trunk's features computes them; others on the same ones wait for it."""
-    name, features = f"{data}_last_layer_{start}", suffix if "per_class" not in changes else ""
+    name, features = f"{data}_last_layer_{start}", suffix if {"feature", "scale"} & set(changes) else ""
     first = f"{name}{features}_s{seed if start in ('he', 'gaussian') else 0}"
     planned = Planned(f"{name}{suffix}_s{seed}", section, data=data, start=start, seed=seed, **changes)
     return replace(planned, after=first if planned.name != first else None)
@@ -96,6 +99,12 @@ def cifar100():
             _last_layer(start, seed, "feature", f"_{feature}", feature=feature)
             for start in ("jigsaw", "he")
             for feature in PROBED
+            for seed in SEEDS
+        ],
+        *[
+            _last_layer(start, seed, "feature scale", f"_times_{100 * times:03.0f}_percent", times=times)
+            for start in ("jigsaw", "he")
+            for times in FACTORS
             for seed in SEEDS
         ],
         *[_last_layer(start, seed, "input scale", "_bgr", scale="cfn") for start in ("jigsaw", "he") for seed in SEEDS],

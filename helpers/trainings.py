@@ -130,7 +130,10 @@ def examples_of(planned, study, path=None):
     if planned.trains == "all":
         return study.training, study.validation, study.test
     blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_probe"
-    return activations(study, trunk(planned.start, planned.seed, path, study.statistics), blob)
+    parts = activations(study, trunk(planned.start, planned.seed, path, study.statistics), blob)
+    if planned.times is None:
+        return parts
+    return [replace(part, transform=functools.partial(np.multiply, np.float32(planned.times))) for part in parts]
 
 
 @contextlib.contextmanager

@@ -71,6 +71,17 @@ def test_only_one_thing_differs_between_jigsaw_and_its_control():
     assert changed == {"name", "start", "after"}
 
 
+def test_fc6_reads_the_same_feature_times_a_number(trunk, runs):
+    names = plan.everything()
+    scaled = names["cifar100_last_layer_jigsaw_times_030_percent_s1"]
+    assert scaled.after == "cifar100_last_layer_jigsaw_s0"  # which computes the features
+    study = trainings.data_of(scaled)
+    plain, small = (trainings.examples_of(names[name], study, trunk) for name in (LAST, scaled.name))
+    for before, after in zip(plain, small):
+        np.testing.assert_allclose(after.batch([0, 1])[0], 0.3 * before.batch([0, 1])[0], rtol=1e-6)
+        assert before.fingerprint() != after.fingerprint() and (before.labels == after.labels).all()
+
+
 def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     names = [LAST, TUNED, FEW, "cifar100_last_layer_jigsaw_conv3_s0", "cifar100_last_layer_supervised_s0"]
     names.append("cifar100_alexnet_c100")
