@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -128,11 +129,25 @@ class Tables:
             write(folder / "activity.csv", pd.DataFrame(self.activity).to_csv(index=False))
 
 
+def _git(*words):
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+
+
+@functools.cache
+def commit():
+    """The checked-out commit when this process first asked, the code that it runs; $JIGSAW_COMMIT outside a checkout.
+
+    "-dirty" where a file differs from it that is not a record: a study writes those while it runs.
+    """
+    name = _git("rev-parse", "--short=7", "HEAD").stdout.strip()
+    changed = name and _git("diff", "--quiet", "HEAD", "--", ".", ":!recorded").returncode
+    return name + "-dirty" * bool(changed) or os.environ.get("JIGSAW_COMMIT", "not a git checkout")
+
+
 def provenance():
-    """Commit ($JIGSAW_COMMIT outside a git checkout), date, machine and versions, to be kept beside a result."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    """Commit, date, machine and versions, to be kept beside a result."""
     return {
-        "commit": commit.stdout.strip() or os.environ.get("JIGSAW_COMMIT", "not a git checkout"),
+        "commit": commit(),
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "device": device.describe(),

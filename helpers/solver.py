@@ -140,6 +140,7 @@ def fit(
     if runs.finished(folder, settings):
         return load(folder)
     mode = device.use()
+    runs.commit()  # a checkout may move on while a training runs
     size = _processes(processes, net, recipe, training, mode)
     if mode == "cpu":
         memory.check(net, recipe, size)

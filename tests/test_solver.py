@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
 
 import caffe
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from google.protobuf import text_format
 
-from helpers import evaluation, features, nets, recipes, solver, weights
+from helpers import evaluation, features, nets, recipes, runs, solver, weights
 from helpers.examples import Examples, feed
 
 CLASSES = 3
@@ -377,6 +378,32 @@ def test_result_records_where_it_was_made(tmp_path):
     run = fit(tmp_path / "run")
     assert {"commit", "date", "machine", "device", "caffe"} <= set(run.result["made"])
     assert json.loads((run.folder / "settings.json").read_text())["recipe"]["base_lr"] == RECIPE.base_lr
+
+
+def test_the_commit_is_that_of_the_start_and_dirty_only_where_code_changed(tmp_path, monkeypatch):
+    def git(*words):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path, check=True)
+
+    (tmp_path / "recorded").mkdir()
+    for name in ("solver.py", "recorded/result.json"):
+        (tmp_path / name).write_text("as committed")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    runs.commit.cache_clear()
+    (tmp_path / "recorded" / "result.json").write_text("a study's own")
+    first = runs.commit()
+    assert len(first) == 7
+    (tmp_path / "solver.py").write_text("changed")
+    assert runs.commit() == first
+    runs.commit.cache_clear()
+    assert runs.commit() == first + "-dirty"
+    monkeypatch.setattr(runs, "ROOT", tmp_path.parent)
+    monkeypatch.setenv("JIGSAW_COMMIT", "0123abc")
+    runs.commit.cache_clear()
+    assert runs.commit() == "0123abc"
+    runs.commit.cache_clear()
 
 
 def test_caffe_on_the_command_line_reads_the_run(tmp_path):
