@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 SEEDS = (0, 1, 2)  # of fc6's initial weights, the batches' order, and the random trunks
 PROBED = ("conv1", "conv2", "conv3", "conv4", "conv5")  # what fc6 reads instead of pool5, see trainings.PROBES
-FACTORS = (0.03, 0.1, 0.3, 3.0)  # what pool5 is multiplied by; 1, as it is, is the last layer's own run
+FACTORS = (0.1, 0.3, 3.0, 10.0)  # what pool5 is multiplied by; 1, as it is, is the last layer's own run
 LABELS_PER_CLASS = (1, 5, 25, 100)  # 425, all of the training images, is the last layer's own run
 
 
@@ -63,6 +63,11 @@ def _last_layer(start, seed, section="last layer", suffix="", data="cifar100", *
     return replace(planned, after=first if planned.name != first else None)
 
 
+def scaled(times):
+    """What a run's name says of a feature that is multiplied by that number."""
+    return "" if times == 1 else f"_times_{100 * times:03.0f}_percent"
+
+
 def _branch(name, section, start, seed=0, trains="all", head=None, data="cifar100"):
     return Planned(name, section, "branch", data, start, seed, trains, head, after=head)
 
@@ -102,7 +107,7 @@ def cifar100():
             for seed in SEEDS
         ],
         *[
-            _last_layer(start, seed, "feature scale", f"_times_{100 * times:03.0f}_percent", times=times)
+            _last_layer(start, seed, "feature scale", scaled(times), times=times)
             for start in ("jigsaw", "he")
             for times in FACTORS
             for seed in SEEDS

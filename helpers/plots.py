@@ -26,8 +26,7 @@ from helpers.pictures import (
 __all__ = [
     "accuracy",
     "activations",
-    "against_labels",
-    "against_layers",
+    "against",
     "architecture",
     "bars",
     "class_examples",
@@ -106,27 +105,24 @@ def per_epoch(table, axis, title=None):
 
 
 @styled
-def against_labels(curves, chance=None, title=None):
-    """Test accuracy against labelled images per class, on a log scale; the whisker is `half_width`.
+def against(curves, axis, chance=None, title=None):
+    """Test accuracy against what was varied, one curve for each start; the whisker is `half_width`.
 
-    curves: {name: DataFrame indexed by labels per class with columns accuracy and half_width, in [0, 1]}; a NaN
-    half_width (one seed) draws no whisker. chance: accuracy of guessing.
+    curves: {name: DataFrame with columns accuracy and half_width, in [0, 1], indexed by what was varied: numbers, which
+    stand on a log scale, or words, which keep their order}; a NaN half_width (one seed) draws no whisker.
+    axis: what was varied. chance: accuracy of guessing.
     """
-    figure, axes = one_axes("labelled training images per class", "test accuracy (%)", title)
-    budgets = sorted({budget for curve in curves.values() for budget in curve.index})
-    _whiskers(axes, curves, chance)
-    axes.set_xscale("log")
-    axes.set_xticks(budgets, [f"{budget:.0f}" for budget in budgets])
-    axes.minorticks_off()
-    _legend(axes)
-    return figure
-
-
-@styled
-def against_layers(curves, chance=None, title=None):
-    """Test accuracy by the layer that is read, image to last. As against_labels, with curves indexed by layer."""
-    figure, axes = one_axes("layer that fc6 reads", "test accuracy (%)", title)
-    _whiskers(axes, curves, chance)
+    figure, axes = one_axes(axis, "test accuracy (%)", title)
+    for marker, (name, curve) in zip("os^D", curves.items()):
+        halves = 100 * curve["half_width"].fillna(0)
+        axes.errorbar(curve.index, 100 * curve["accuracy"], halves, marker=marker, capsize=3, label=name)
+    varied = np.unique(np.concatenate([curve.index for curve in curves.values()]))
+    if varied.dtype.kind in "iuf":
+        axes.set_xscale("log")
+        axes.set_xticks(varied, [f"{value:g}" for value in varied])
+        axes.minorticks_off()
+    _level(axes.axhline, chance, "chance", ":")
+    axes.set_ylim(bottom=0)
     _legend(axes)
     return figure
 
@@ -319,15 +315,6 @@ def _level(line, value, words, linestyle, scale=100):
     if value is not None:
         words += f" ({100 * value:.3g} %)" if scale == 100 else ""
         line(scale * value, color="black", linestyle=linestyle, linewidth=1.5, label=words)
-
-
-def _whiskers(axes, curves, chance):
-    """A line per curve, a DataFrame of accuracy and half_width; the axis begins at zero."""
-    for marker, (name, curve) in zip("os^D", curves.items()):
-        halves = 100 * curve["half_width"].fillna(0)
-        axes.errorbar(curve.index, 100 * curve["accuracy"], halves, marker=marker, capsize=3, label=name)
-    _level(axes.axhline, chance, "chance", ":")
-    axes.set_ylim(bottom=0)
 
 
 def _curves(axes, history, quantity, scale, best_epoch):

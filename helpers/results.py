@@ -72,6 +72,28 @@ def over_seeds(table, by):
     return pd.DataFrame(list(rows.values()), index=index, columns=names)
 
 
+def over_scales(start):
+    """The last layer on `start`'s pool5 by what it was multiplied by (index): `over_seeds`, and validation accuracy.
+
+    validation: of the best epoch, mean over seeds; the test images must not choose a scale.
+    """
+    table = runs().query("data == 'cifar100' and section in ['last layer', 'feature scale'] and start == @start")
+    table = table[table["status"].isin(records.DONE)].copy()
+    table["times"] = table["times"].fillna(1.0) if "times" in table else 1.0
+    for name in table.index:
+        record = records.load(name)
+        best = record.history.set_index("epoch").loc[record.result["best_epoch"]]
+        table.loc[name, "validation"] = best["validation_accuracy"]
+    return over_seeds(table, "times").assign(validation=table.groupby("times")["validation"].mean()).sort_index()
+
+
+def at_best_scale(start):
+    """Name, without its seed, of the last layer's run on `start`'s pool5 with the highest validation accuracy."""
+    scales = over_scales(start)
+    times = scales["validation"].idxmax() if len(scales) else 1.0
+    return f"cifar100_last_layer_{start}{plan.scaled(times)}"
+
+
 def seeds(name):
     """The Records of the runs called `name`, with a seed behind it or not."""
     return [records.load(one) for one in records.names() if re.fullmatch(rf"{name}(_s\d+)?", one)]
@@ -93,7 +115,8 @@ def measured(name):
 def transfer():
     """The trunk's card's table, Markdown: what puzzles add on CIFAR-100, by the layer that fc6 reads and fine-tuned."""
     lines = ["| CIFAR-100, test accuracy | from puzzles | seeds | random (He) | seeds | difference |", "|---" * 6 + "|"]
-    for title, names in TRANSFER.items():
+    best = {"frozen, pool5, each at its best scale": (at_best_scale("jigsaw"), at_best_scale("he"))}
+    for title, names in (TRANSFER | best).items():
         done = [
             [one.result["test_accuracy"] for one in seeds(name) if one.result["status"] in records.DONE]
             for name in names
@@ -104,6 +127,8 @@ def transfer():
     lines += [
         "",
         "Each convolution's map is max-pooled to about as many numbers as pool5 has (`helpers/trainings.py`, PROBES). "
+        "The best scale is that of the highest validation accuracy when pool5 is multiplied by "
+        f"{', '.join(f'{times:g}' for times in sorted((1.0, *plan.FACTORS)))}. "
         "Written by `make results` from `recorded/`.",
     ]
     return "\n".join(lines) + "\n"

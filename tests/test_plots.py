@@ -80,11 +80,8 @@ EVERY_FIGURE = {
         {"by angle": {"training": [0, 90], "test": [180]}, "at random": {"training": [45]}}
     ),
     "per_epoch": lambda: plots.per_epoch(pd.DataFrame({"epoch": [1, 2], "relu1": [0.5, 0.4]}), "active units (%)"),
-    "against_labels": lambda: plots.against_labels(
-        {"jigsaw": pd.DataFrame({"accuracy": [0.1, 0.3], "half_width": [0.01, np.nan]}, [1, 25])}, chance=0.01
-    ),
-    "against_layers": lambda: plots.against_layers(
-        {"jigsaw": pd.DataFrame({"accuracy": [0.1, 0.3], "half_width": [0.01, np.nan]}, ["conv1", "conv2"])}, 0.01
+    "against": lambda: plots.against(
+        {"jigsaw": pd.DataFrame({"accuracy": [0.1, 0.3], "half_width": [0.01, np.nan]}, [1, 25])}, "labels", chance=0.01
     ),
     "image_grid": lambda: plots.image_grid(image_set().images, list("abcdef"), columns=4, title="crops"),
     "class_examples": lambda: plots.class_examples(image_set(), per_class=2),
@@ -545,13 +542,13 @@ def test_a_turntable_marks_each_view_at_its_angle_in_its_split():
     assert [axes.get_title(loc="center") for axes in figure.axes] == ["by angle", "at random"]
 
 
-def test_against_labels_puts_every_budget_on_a_log_axis():
+def test_numbers_that_were_varied_stand_on_a_log_axis():
     index = [1, 25, 425]
     curves = {
         "jigsaw": pd.DataFrame({"accuracy": [0.07, 0.26, 0.44], "half_width": [0.01, 0.02, np.nan]}, index),
         "random": pd.DataFrame({"accuracy": [0.05, 0.16, 0.31], "half_width": [np.nan] * 3}, index),
     }
-    (axes,) = plots.against_labels(curves, chance=0.01).axes
+    (axes,) = plots.against(curves, "labels per class", chance=0.01).axes
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "25", "425"]
     jigsaw, random = (container.lines[0] for container in axes.containers)
@@ -563,10 +560,10 @@ def test_against_labels_puts_every_budget_on_a_log_axis():
     assert [text.get_text() for text in axes.get_legend().get_texts()][-2:] == ["jigsaw", "random"]
 
 
-def test_against_layers_keeps_the_order_of_the_layers():
+def test_words_that_were_varied_keep_their_order():
     curve = pd.DataFrame(
         {"accuracy": [0.2, 0.48, 0.44], "half_width": [0.01, np.nan, 0.02]}, ["conv1", "conv3", "pool5"]
     )
-    (axes,) = plots.against_layers({"jigsaw": curve}, chance=0.01).axes
+    (axes,) = plots.against({"jigsaw": curve}, "layer", chance=0.01).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["conv1", "conv3", "pool5"]
     np.testing.assert_allclose(axes.containers[0].lines[0].get_ydata().astype(float), [20, 48, 44])
