@@ -18,21 +18,25 @@ def probabilities(net, examples, batch_size=128):
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+def predicted(probabilities):
+    """The most probable class of each row, (N,); of equals the last, as in Caffe's accuracy_layer.cpp."""
+    return probabilities.shape[1] - 1 - probabilities[:, ::-1].argmax(axis=1)
+
+
 def accuracy(probabilities, labels):
     """Share of rows whose largest probability is at the label, in [0, 1]."""
-    return float((probabilities.argmax(axis=1) == labels).mean())
+    return float((predicted(probabilities) == labels).mean())
 
 
 def confusion(probabilities, labels):
     """Counts (classes, classes): row = true class, column = predicted class."""
-    return confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(probabilities.shape[1]))
+    return confusion_matrix(labels, predicted(probabilities), labels=range(probabilities.shape[1]))
 
 
 def most_confident_errors(probabilities, labels, count=8):
     """Indices of the wrong predictions with the highest probability, most confident first."""
-    predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")][:count]
+    wrong = np.flatnonzero(predicted(probabilities) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:count]
 
 
 def beside_report(runs):

@@ -96,7 +96,7 @@ class MistakePanels:
             chosen = evaluation.most_confident_errors(self.probabilities, self.labels, SHOWN)
             title = "surest mistakes"
         else:
-            said = self.probabilities.argmax(axis=1)
+            said = evaluation.predicted(self.probabilities)
             chosen = np.flatnonzero((self.labels == true) & (said == predicted))
             chosen = chosen[np.argsort(-self.probabilities[chosen, predicted], kind="stable")]
             title = (
@@ -116,8 +116,7 @@ class MistakePanels:
     def _sheet(self, chosen, title):
         captions = [
             f"{self._name(self.labels[i])} →\n{self._name(said)} {self.probabilities[i, said]:.0%}"
-            for i in chosen
-            for said in [self.probabilities[i].argmax()]
+            for i, said in zip(chosen, evaluation.predicted(self.probabilities[chosen]))
         ]
         return views.image_sheet(self.images[chosen], title, captions, columns=4, none="no image is in this cell")
 

@@ -107,10 +107,9 @@ def cifar100():
             for seed in SEEDS
         ],
         *[
-            _last_layer(start, seed, "feature scale", scaled(times), times=times)
+            _last_layer(start, 0, "feature scale", scaled(times), times=times)
             for start in ("jigsaw", "he")
             for times in FACTORS
-            for seed in SEEDS
         ],
         *[_last_layer(start, seed, "input scale", "_bgr", scale="cfn") for start in ("jigsaw", "he") for seed in SEEDS],
         *[_frozen("jigsaw", layer) for layer in ("conv5", "conv4", "conv3", "conv2")],

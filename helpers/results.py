@@ -80,10 +80,10 @@ def over_scales(start):
     table = runs().query("data == 'cifar100' and section in ['last layer', 'feature scale'] and start == @start")
     table = table[table["status"].isin(records.DONE)].copy()
     table["times"] = table["times"].fillna(1.0) if "times" in table else 1.0
-    for name in table.index:
-        record = records.load(name)
-        best = record.history.set_index("epoch").loc[record.result["best_epoch"]]
-        table.loc[name, "validation"] = best["validation_accuracy"]
+    done = map(records.load, table.index)
+    table["validation"] = [
+        one.history.set_index("epoch").loc[one.result["best_epoch"], "validation_accuracy"] for one in done
+    ]
     return over_seeds(table, "times").assign(validation=table.groupby("times")["validation"].mean()).sort_index()
 
 

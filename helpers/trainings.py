@@ -208,7 +208,7 @@ def predictions(planned, run, path=None, dry=False):
     net = caffe.Net(str(run.folder / "train.prototxt"), caffe.TEST)
     net.copy_from(str(run.best))
     order = np.arange(len(test)) if dry else test_order(planned.data)
-    predicted = evaluation.probabilities(net, test).argmax(axis=1)
+    predicted = evaluation.predicted(evaluation.probabilities(net, test))
     return predicted[order], test.labels[order], study.class_names
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score
 
-from helpers import evaluation, nets, recipes
+from helpers import evaluation, nets, recipes, solver
 from helpers.examples import Examples
 
 
@@ -34,6 +34,15 @@ def test_accuracy_and_confusion(scored):
     matrix = evaluation.confusion(probabilities, examples.labels)
     assert matrix.shape == (4, 4) and matrix.sum() == 37
     assert matrix[2, 1] == ((examples.labels == 2) & (predicted == 1)).sum()
+
+
+def test_of_equal_scores_the_class_is_the_one_that_caffes_accuracy_takes():
+    """Scores in the thousands are equal now and then; 0.2543 in result.json stood against 0.2544 by argmax."""
+    net = nets.instantiate(nets.head(4, (2, 1, 1), batch_size=8))
+    net.params["fc6"][0].data[...] = [[1, 0], [1, 0], [0, 1], [0, 1]]
+    examples = Examples(np.float32([[5, 1], [1, 5]] * 4).reshape(8, 2, 1, 1), np.array([1, 3, 1, 3, 0, 2, 1, 2]))
+    measured = evaluation.accuracy(evaluation.probabilities(net, examples), examples.labels)
+    assert measured == pytest.approx(solver.score(net, examples, 8)[1]) == 5 / 8
 
 
 def test_a_class_that_never_occurs_keeps_its_row():

@@ -28,25 +28,30 @@ def test_what_is_recorded_is_of_the_plan_and_agrees_with_its_histories():
         assert records.check(list(plan.everything()))
 
 
+def record(folder, name, status, test, validation=0.3, date="2026-01-01"):
+    """Record a training of the plan: seven epochs, the first the best."""
+    columns = {"validation_loss": 2.0, "validation_accuracy": validation, "learning_rate": 1e-3}
+    history = pd.DataFrame({"epoch": range(1, 8)} | columns)
+    result = {
+        "status": status,
+        "epochs": 7,
+        "best_epoch": 1,
+        "best_validation_loss": 2.0,
+        "test_accuracy": test,
+        "settings": {"recipe": {"epsilon": 1e-4, "patience": 5, "max_epochs": 200}},
+        "made": {"date": date, "device": "CPU"},
+    }
+    records.write(solver.Run(folder, history, history, result), plan.everything()[name], "a command", 0)
+
+
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
     """Three seeds of our last layer, one of them unfinished, and a supervised run that was not made."""
     monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
-    everything = plan.everything()
     for seed, (status, accuracy) in enumerate([("stopped early", 0.34), ("stopped early", 0.36), ("paused", 0.2)]):
-        history = pd.DataFrame({"epoch": range(1, 8), "validation_loss": 2.0, "learning_rate": 1e-3})
-        result = {
-            "status": status,
-            "epochs": 7,
-            "best_epoch": 1,
-            "best_validation_loss": 2.0,
-            "test_accuracy": accuracy,
-            "settings": {"recipe": {"epsilon": 1e-4, "patience": 5, "max_epochs": 200}},
-            "made": {"date": f"2026-01-0{seed + 1}", "device": "CPU"},
-        }
-        run = solver.Run(tmp_path, history, history, result)
-        records.write(run, everything[f"cifar100_last_layer_jigsaw_s{seed}"], "a command", seed)
-    records.write_not_run(everything["cifar100_last_layer_supervised_s0"], "no weights")
+        name = f"cifar100_last_layer_jigsaw_s{seed}"
+        record(tmp_path, name, status, accuracy, date=f"2026-01-0{seed + 1}")
+    records.write_not_run(plan.everything()["cifar100_last_layer_supervised_s0"], "no weights")
     return tmp_path
 
 
@@ -83,3 +88,15 @@ def test_the_card_says_what_puzzles_add_and_what_was_not_run(recorded):
     text = results.transfer()
     assert "| frozen, conv1 | not run | 0 | not run | 0 |  |" in text
     assert "| frozen, pool5 | 35.0% ± 12.7% | 2 | not run | 0 |  |" in text
+
+
+def test_validation_images_choose_the_scale_of_the_features(recorded):
+    assert results.at_best_scale("jigsaw") == "cifar100_last_layer_jigsaw"
+    assert results.at_best_scale("he") == "cifar100_last_layer_he"  # nothing is recorded of it
+    for percent, test, validation in (("030", 0.39, 0.29), ("300", 0.37, 0.31)):
+        record(recorded, f"cifar100_last_layer_jigsaw_times_{percent}_percent_s0", "stopped early", test, validation)
+    record(recorded, "cifar100_last_layer_jigsaw_times_010_percent_s0", "paused", 0.5, 0.5)
+    scales = results.over_scales("jigsaw")
+    assert scales.index.tolist() == [0.3, 1, 3] and scales["seeds"].tolist() == [1, 2, 1]
+    assert results.at_best_scale("jigsaw") == "cifar100_last_layer_jigsaw_times_300_percent"
+    assert "| frozen, pool5, each at its best scale | 37.0% | 1 | not run | 0 |" in results.transfer()

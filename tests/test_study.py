@@ -73,7 +73,7 @@ def test_only_one_thing_differs_between_jigsaw_and_its_control():
 
 def test_fc6_reads_the_same_feature_times_a_number(trunk, runs):
     names = plan.everything()
-    scaled = names["cifar100_last_layer_jigsaw_times_030_percent_s1"]
+    scaled = names["cifar100_last_layer_jigsaw_times_030_percent_s0"]
     assert scaled.after == "cifar100_last_layer_jigsaw_s0"  # which computes the features
     study = trainings.data_of(scaled)
     plain, small = (trainings.examples_of(names[name], study, trunk) for name in (LAST, scaled.name))
