@@ -73,7 +73,8 @@ def pixels(figure):
 def img(figure, alt, live=False):
     """A figure as an HTML image, as wide as it is at 100 dots per inch where there is room.
 
-    It is a PNG, which shows everywhere (viewers that sanitize notebooks may drop SVG); live: an SVG, for a widget that draws it anew at each move.
+    It is a PNG, which shows everywhere (viewers that sanitize notebooks may drop SVG); live: an SVG, for a widget that
+    draws it anew at each move.
     """
     if live:
         kind, picture, size = "svg+xml", svg(figure), 100 * figure.get_size_inches()
