@@ -41,11 +41,12 @@ def styled(draw):
 def png(figure):
     """A figure as the bytes of a PNG file.
 
-    A figure without a layout engine, Figure(layout="none"), has everything in its place: it is not trimmed.
+    A figure without a layout engine, Figure(layout="none"), has everything in its place: it is not trimmed, and packed
+    loosely, so that the curve of a training in progress costs little.
     """
     buffer = io.BytesIO()
     if figure.get_layout_engine() is None:
-        options = {"dpi": LIVE_DPI}
+        options = {"dpi": LIVE_DPI, "pil_kwargs": {"compress_level": 1}}
     else:
         options = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.08}
     with rc_context(COURSE):
@@ -56,8 +57,8 @@ def png(figure):
 def svg(figure):
     """A figure without a layout engine as the bytes of an SVG file: its words are text, its images PNGs inside it.
 
-    It takes half the time of a PNG (benchmarks/explorers.md), most of which is spent on painting letters: these are
-    left to the browser, so that the pictures behind a slider can follow it.
+    It takes about half the time of a PNG, much of which is spent on painting letters: these are left to the browser, so
+    that the pictures behind a slider can follow it.
     """
     buffer = io.BytesIO()
     with rc_context(COURSE | {"svg.fonttype": "none", "svg.hashsalt": "course"}):
