@@ -9,6 +9,7 @@ SEEDS = (0, 1, 2)  # of fc6's initial weights, the batches' order, and the rando
 PROBED = ("conv1", "conv2", "conv3", "conv4", "conv5")  # what fc6 reads instead of pool5, see trainings.PROBES
 FACTORS = (0.1, 0.3, 3.0, 10.0)  # what pool5 is multiplied by; 1, as it is, is the last layer's own run
 LABELS_PER_CLASS = (1, 5, 25, 100)  # 425, all of the training images, is the last layer's own run
+EPOCHS = 8  # of every net in "frozen layers": as many as the report's stopping rule gave the whole one from puzzles
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Planned:
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
     per_class: labels per class that are trained on; None: all. feature, scale: what fc6 reads and what the input is,
         as in trainings.examples_of and preprocessing.to_caffe. times: the feature is multiplied by it; None: by 1.
+    epochs: train for so many, whatever the validation loss does; None: until the recipe's stopping rule ends it.
     after: name of the run to wait for when several run at a time.
     """
 
@@ -38,6 +40,7 @@ class Planned:
     feature: str = "pool5"
     scale: str = "report"
     times: float | None = None
+    epochs: int | None = None
     after: str | None = None
 
 
@@ -83,7 +86,8 @@ def _scratch(seed=0, section="fine-tuning", data="cifar100"):
 
 def _frozen(start, layer):
     head = f"cifar100_last_layer_{start}_s0"
-    return _branch(f"cifar100_from_{layer}_{start}", "frozen layers", start, trains=layer, head=head)
+    name = f"cifar100_from_{layer}_{start}"
+    return replace(_branch(name, "frozen layers", start, trains=layer, head=head), epochs=EPOCHS)
 
 
 def cifar100():

@@ -186,7 +186,10 @@ def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
         net = study.branch()
         if planned.trains != "all":
             net = nets.upper_branch(classes, planned.trains, training.inputs.shape[1:], study.fine_tune.batch_size)
-        return fit(net, study.fine_tune, initial=start, layers=layers)
+        recipe = study.fine_tune
+        if planned.epochs and not dry:
+            recipe = replace(recipe, max_epochs=planned.epochs, patience=planned.epochs)
+        return fit(net, recipe, initial=start, layers=layers)
     if planned.net == "alexnet":
         return fit(nets.alexnet(classes, study.fine_tune.batch_size, recipes.IMAGE_SIZE, 2, "he"), study.fine_tune)
     recipe = replace(recipes.ALEXNET_C100, max_epochs=1) if dry else recipes.ALEXNET_C100
