@@ -79,18 +79,29 @@ sys.path.insert(0, {tests!r})
 import test_resume
 print("ready", flush=True)
 for line in sys.stdin:  # one process per kill: a fork of this one, which has imported everything
+    epochs, share = line.split()
+    began, (events, saved) = time.monotonic(), os.pipe()
     pid = os.fork()
     if not pid:
-        test_resume.fit({folder!r}, processes=1)
+        test_resume.fit({folder!r}, processes=1, on_epoch=lambda *_: os.write(saved, b"."))
         os._exit(0)
-    time.sleep(float(line))
+    os.close(saved)
+    for _ in range(int(epochs)):
+        os.read(events, 1)  # at once where the training is done
+    if epochs != "0":
+        span = time.monotonic() - began
+    time.sleep(float(share) * span)
     os.kill(pid, signal.SIGKILL)
+    os.close(events)
     print(os.waitpid(pid, 0)[1], flush=True)
 """
 
 
 def test_killed_at_twenty_random_moments(tmp_path, whole):
-    """kill -9, at moments drawn over the time that a whole training takes, until 20 have hit; then once to the end."""
+    """kill -9, while it starts or a random while after the first or second epoch that is saved; then once to the end.
+
+    The whiles are shares of the time from the start to that epoch, so that slow and fast machines are hit alike.
+    """
     folder, draw = tmp_path / "run", random.Random(0)
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD.format(tests=str(ROOT / "tests"), folder=str(folder))],
@@ -101,18 +112,18 @@ def test_killed_at_twenty_random_moments(tmp_path, whole):
         env=os.environ | {"JIGSAW_RUNS": str(tmp_path)},
     )
     assert child.stdout.readline() == "ready\n"
-    span, hits, reached, went_on = 0.5, 0, [], 0
+    hits, reached, went_on = 0, [], 0
     while hits < KILLS:
-        child.stdin.write(f"{draw.uniform(0, span)}\n")
+        epochs = draw.choice((0, 0, 1, 2)) if reached else 1
+        child.stdin.write(f"{epochs} {draw.uniform(0, 0.2 if epochs else 1)}\n")
         child.stdin.flush()
         if int(child.stdout.readline()) == signal.SIGKILL:
             hits += 1
             reached.append(len(snapshots_of(folder)) and int(snapshots_of(folder)[-1].name[-4:]))
             went_on += len(reached) > 1 and reached[-1] > reached[-2] > 0
-        else:  # it was done before the kill: begin again, and kill sooner
+        else:  # it was done before the kill: begin again
             assert_same(solver.load(folder), whole)
             folder.rename(tmp_path / f"done_{hits}_{time.monotonic_ns()}")
-            span /= 1.5
     child.stdin.close()
     child.wait()
     assert went_on, f"no kill came between epochs that a later call went on from: {reached}"
