@@ -120,9 +120,8 @@ def cifar100():
         Planned("cifar100_alexnet_c100", "AlexNet", "alexnet_c100", start=None, trains="all", scale="cfn"),
         Planned("cifar100_alexnet", "AlexNet", "alexnet", start=None, trains="all"),
         *[_frozen("he", layer) for layer in ("conv5", "conv4", "conv3", "conv2")],
-        _fine_tune(
-            "he", section="frozen layers"
-        ),  # the end of that curve: unlike "scratch", it starts from the trained fc6, as jigsaw does
+        # the end of that curve: unlike "scratch", it starts from the trained fc6, as jigsaw does
+        replace(_fine_tune("he", section="frozen layers"), epochs=EPOCHS),
         *[_fine_tune("jigsaw", seed) for seed in SEEDS[1:]],
         *[_scratch(seed) for seed in SEEDS[1:]],
     ]

@@ -28,6 +28,13 @@ def test_what_is_recorded_is_of_the_plan_and_agrees_with_its_histories():
         assert records.check(list(plan.everything()))
 
 
+def test_every_depth_trains_as_long_as_the_reports_rule_let_the_whole_network():
+    """Which layers to freeze: where patience decides, trainings of different depths end before the rate falls."""
+    assert records.load("cifar100_fine_tune_jigsaw_s0").result["epochs"] == plan.EPOCHS
+    depths = [one for one in plan.everything().values() if one.section == "frozen layers"]
+    assert {one.epochs for one in depths} == {plan.EPOCHS}
+
+
 def record(folder, name, status, test, validation=0.3, date="2026-01-01"):
     """Record a training of the plan: seven epochs, the first the best."""
     columns = {"validation_loss": 2.0, "validation_accuracy": validation, "learning_rate": 1e-3}

@@ -245,7 +245,7 @@ def test_frozen_layers_computed_once_train_as_frozen_layers_do(trunk, runs):
     initial = trainings.trunk("jigsaw", 0, trunk) | solver.load(runs / LAST).weights()
     frozen = solver.fit(
         data.branch("conv5"),
-        data.fine_tune,
+        dataclasses.replace(data.fine_tune, max_epochs=plan.EPOCHS, patience=plan.EPOCHS),
         data.training,
         data.validation,
         runs / "frozen",
@@ -253,6 +253,7 @@ def test_frozen_layers_computed_once_train_as_frozen_layers_do(trunk, runs):
         layers=list(initial),
         progress=False,
     )
+    assert kept.result["status"] == "all epochs" and len(kept.history) == plan.EPOCHS
     losses = ["training_loss", "validation_loss"]
     np.testing.assert_allclose(kept.history[losses], frozen.history[losses], rtol=1e-3)
     assert set(kept.weights()) == {"conv5_s1", "fc6"}
