@@ -35,13 +35,13 @@ def test_every_depth_trains_as_long_as_the_reports_rule_let_the_whole_network():
     assert {one.epochs for one in depths} == {plan.EPOCHS}
 
 
-def record(folder, name, status, test, validation=0.3, date="2026-01-01"):
-    """Record a training of the plan: seven epochs, the first the best."""
+def record(folder, name, status, test, validation=0.3, date="2026-01-01", epochs=7):
+    """Record a training of the plan whose first epoch is the best."""
     columns = {"validation_loss": 2.0, "validation_accuracy": validation, "learning_rate": 1e-3}
-    history = pd.DataFrame({"epoch": range(1, 8)} | columns)
+    history = pd.DataFrame({"epoch": range(1, epochs + 1)} | columns)
     result = {
         "status": status,
-        "epochs": 7,
+        "epochs": epochs,
         "best_epoch": 1,
         "best_validation_loss": 2.0,
         "test_accuracy": test,
@@ -107,3 +107,18 @@ def test_validation_images_choose_the_scale_of_the_features(recorded):
     assert scales.index.tolist() == [0.3, 1, 3] and scales["seeds"].tolist() == [1, 2, 1]
     assert results.at_best_scale("jigsaw") == "cifar100_last_layer_jigsaw_times_300_percent"
     assert "| frozen, pool5, each at its best scale | 37.0% | 1 | not run | 0 |" in results.transfer()
+
+
+def test_a_seed_that_the_rule_stopped_early_counts_by_the_run_that_went_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
+    for seed, epochs in enumerate((8, 9, 5)):
+        record(tmp_path, f"cifar100_fine_tune_jigsaw_s{seed}", "stopped early", 0.5, epochs=epochs)
+    record(tmp_path, "cifar100_scratch_s0", "stopped early", 0.4, epochs=8)
+    record(tmp_path, "cifar100_scratch_s1", "paused", 0.1, epochs=8)
+    records.write_not_run(plan.everything()["cifar100_fine_tune_supervised_s0"], "no weights")
+    assert sorted(results.long_enough()["seed"]) == [0, 0, 1]
+    record(tmp_path, "cifar100_8_epochs_jigsaw_s2", "all epochs", 0.53, epochs=8)
+    found = results.over_seeds(results.long_enough(), "start")
+    assert found["seeds"].to_dict() == {"jigsaw": 3, "he": 1} and found["accuracy"]["jigsaw"] == pytest.approx(0.51)
+    line = "| fine-tuned, each seed for 8 epochs or more | 51.0% ± 4.3% | 3 | 40.0% | 1 | +11.0 points |"
+    assert line in results.transfer()
