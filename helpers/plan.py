@@ -124,9 +124,7 @@ def cifar100():
         # the end of that curve: unlike "scratch", it starts from the trained fc6, as jigsaw does
         replace(_fine_tune("he", section="frozen layers"), epochs=EPOCHS),
         *[_fine_tune("jigsaw", seed) for seed in SEEDS[1:]],
-        replace(
-            _fine_tune("jigsaw", 2, "stopping rule"), name=f"cifar100_{EPOCHS}_epochs_jigsaw_s2", epochs=EPOCHS
-        ),
+        replace(_fine_tune("jigsaw", 2, "stopping rule"), name=f"cifar100_{EPOCHS}_epochs_jigsaw_s2", epochs=EPOCHS),
         *[_scratch(seed) for seed in SEEDS[1:]],
     ]
 

@@ -125,6 +125,13 @@ def _told(accuracies):
     return f"{mean:.1%}" if len(accuracies) == 1 else f"{mean:.1%} ± {half:.1%}"
 
 
+def _alike():
+    """{start: (accuracies of `long_enough`, the same in words)}."""
+    table = long_enough()
+    done = {start: table[table["start"] == start]["test_accuracy"].tolist() for start in STARTS}
+    return {start: (values, _told(values) if values else "not run") for start, values in done.items()}
+
+
 def transfer():
     """The trunk's card's table, Markdown: what puzzles add on CIFAR-100, by the layer that fc6 reads and fine-tuned."""
     lines = ["| CIFAR-100, test accuracy | from puzzles | seeds | random (He) | seeds | difference |", "|---" * 6 + "|"]
@@ -135,9 +142,8 @@ def transfer():
             for name in pair
         ]
         lines.append(_compared(title, done, [measured(name) for name in pair]))
-    table = long_enough()
-    done = [table[table["start"] == start]["test_accuracy"].tolist() for start in ("jigsaw", "he")]
-    told = [_told(accuracies) if accuracies else "not run" for accuracies in done]
+    alike = _alike()
+    done, told = zip(alike["jigsaw"], alike["he"])
     lines.append(_compared(f"fine-tuned, each seed for {plan.EPOCHS} epochs or more", done, told))
     lines += [
         "",
@@ -172,6 +178,9 @@ def markdown():
         title = title if count in (None, 100) else f"{title} ({count} classes)"
         cells = [measured(names[column]) if column in names else "" for column in columns]
         lines.append(f"| {title} | {f'{reported:.2%}' if reported else ''} | " + " | ".join(cells) + " |")
+        if title == "CIFAR-100, fine-tuning":
+            cells = [told for _, told in _alike().values()]
+            lines.append(f"| the same, each seed for {plan.EPOCHS} epochs or more |  | " + " | ".join(cells) + " |")
     made = [records.load(name).result.get("made") for name in records.names()]
     dates, devices = (sorted({one[key] for one in made if one}) for key in ("date", "device"))
     lines += [
