@@ -15,7 +15,6 @@
 PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-BUILT := $(patsubst notebooks/%,build/%,$(NOTEBOOKS))
 
 .PHONY: course test browser fuzz lab bench lint study check-recorded results gpu-wheel gpu-check badges clean
 .DEFAULT_GOAL := course
@@ -25,10 +24,7 @@ $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
 
 course: $(SETUP)
 	rm -rf build
-	JIGSAW_PROFILE=quick JIGSAW_RUNS="$(CURDIR)/build/runs" \
-		$(PYTHON) -m nbconvert --execute --to notebook --output-dir build $(NOTEBOOKS)
-	$(PYTHON) -m nbconvert --to html --CoalesceStreamsPreprocessor.enabled=True --output-dir build $(BUILT)
-	$(PYTHON) scripts/notebook_errors.py $(BUILT)
+	@JIGSAW_PROFILE=quick JIGSAW_RUNS="$(CURDIR)/build/runs" $(PYTHON) scripts/course.py build $(NOTEBOOKS)
 
 test: $(SETUP) browser
 	$(PYTHON) -m pytest $(ARGS)
@@ -51,7 +47,7 @@ bench: $(SETUP)
 
 lint: $(SETUP)
 	$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check helpers tests
+	$(PYTHON) -m ruff format --check .
 
 study: $(SETUP)
 	$(PYTHON) -m helpers.study $(ARGS)

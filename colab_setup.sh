@@ -54,6 +54,9 @@ fi
 [ -n "$python" ] || fail "${PYTHON:-python3} is not a Python from 3.10 to 3.14." \
                          "install one, or name one that you have: PYTHON=python3.12 bash colab_setup.sh"
 
+# Settings of pip and paths that are meant for other programs stay out of what follows.
+eval "$("$python" -E packaging/caffe/build_wheel.py --shield)"
+
 # 2. The system's libraries and tools.
 needed=$("$python" packaging/caffe/build_wheel.py --missing)
 on_colab || "$python" -c 'import ensurepip' 2>/dev/null ||

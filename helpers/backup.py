@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import tarfile
 import tempfile
 
@@ -32,12 +33,24 @@ def save(folder, into):
 
 
 def bring_back(folder, source):
-    """Unpack <source>/<name>.tar as `folder`, where there is such a copy and no such folder yet."""
+    """Unpack <source>/<name>.tar into `folder`, where there is such a copy and no training in the folder yet.
+
+    settings.json, by which a training is known, comes last: what breaks off in the middle is done again.
+    """
     folder = pathlib.Path(folder)
     copy = pathlib.Path(source) / f"{folder.name}.tar"
-    if copy.exists() and not folder.exists():
-        try:
-            archives.unpack(copy, folder)
-            print(f"{folder.name} goes on from its copy in {source}.")
-        except (OSError, ValueError) as error:
-            print(f"Warning: {copy} cannot be used ({error}); the training starts anew.")
+    try:
+        if (folder / "settings.json").exists() or not copy.exists():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as part:
+            unpacked = archives.unpack(copy, pathlib.Path(part, folder.name))
+            if not (unpacked / "settings.json").exists():
+                raise ValueError("it holds no training")
+            for path in sorted(unpacked.iterdir(), key=lambda path: path.name == "settings.json"):
+                if path.is_dir():
+                    shutil.rmtree(folder / path.name, ignore_errors=True)
+                os.replace(path, folder / path.name)
+        print(f"{folder.name} goes on from its copy in {source}.")
+    except (OSError, ValueError) as error:
+        print(f"Warning: {copy} cannot be used ({error}); the training starts anew.")

@@ -1,4 +1,7 @@
-"""Where we are: profile, folders, Colab or not, and a check of the environment (`python -m helpers.course`)."""
+"""Where we are: variables, profile, folders, Colab or not, and a check of the environment (`python -m helpers.course`).
+
+Standard library only: the set-up reads the variables here before anything is installed.
+"""
 
 import importlib.metadata
 import os
@@ -6,7 +9,6 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROFILES = ("quick", "full")
 PACKAGES = (
     "caffe-jigsaw",
     "numpy",
@@ -18,18 +20,79 @@ PACKAGES = (
     "scikit-image",
     "scikit-learn",
 )
+# Every environment variable that the course reads: what holds where it is not set (or empty), and what it is.
+VARIABLES = {
+    "JIGSAW_PROFILE": ("quick", "the size of the course: quick or full"),
+    "JIGSAW_DEVICE": ("auto", "what Caffe runs on, and is built for: auto, cpu or gpu"),
+    "JIGSAW_PROCESSES": ("auto", "how many processes share a batch: auto or a number"),
+    "JIGSAW_DATA": ("", "folder with your copies of data sets: fruits360.zip, cifar100.npz, bvlc_alexnet.caffemodel"),
+    "JIGSAW_RUNS": ("runs", "folder of the trainings"),
+    "JIGSAW_CACHE": (
+        "~/.cache/jigsaw-course",
+        "folder of what can be made again: the Caffe wheel, downloads, features",
+    ),
+    "JIGSAW_BACKUP": ("", "folder that trainings are copied to and come back from; on Colab a mounted Drive by itself"),
+    "JIGSAW_DRIVE": ("/content/drive/MyDrive", "where Google Drive is mounted"),
+    "JIGSAW_RECORDED": ("recorded", "folder of the full-size study's records"),
+    "JIGSAW_COMMIT": ("", "what a record names as its commit outside of a git checkout"),
+    "JIGSAW_CUDA_ARCHITECTURES": ("", "compute capabilities to build for where no card is here, e.g. 75 for a T4"),
+    "JIGSAW_FUZZ": ("", "random examples per test of `make fuzz`"),
+    "KERAS_HOME": ("~/.keras", "Keras' own folder; CIFAR-100 lies in its datasets/"),
+}
+CHOICES = {"JIGSAW_PROFILE": ("quick", "full"), "JIGSAW_DEVICE": ("auto", "cpu", "gpu")}
+
+
+def variable(name):
+    """The text of one of VARIABLES, its default where it is not set or empty.
+
+    Raises ValueError, naming the variable, for a value that is none of its CHOICES.
+    """
+    value = os.environ.get(name) or VARIABLES[name][0]
+    if value not in CHOICES.get(name, (value,)):
+        raise ValueError(f"{name} is {value!r}; set it to one of {', '.join(CHOICES[name])}")
+    return value
+
+
+def folder(name):
+    """The absolute path that one of VARIABLES names, there or not; None where it names none. `~` is the home folder.
+
+    A relative path begins at the course's own folder, as the defaults do, whatever notebook or command asks.
+    """
+    value = variable(name)
+    return ROOT / pathlib.Path(value).expanduser() if value else None
+
+
+def readable_folder(name):
+    """As `folder`, for one that somebody else fills. Raises FileNotFoundError where the path named is no folder."""
+    path = folder(name)
+    if path and not path.is_dir():
+        what = "is a file; name the folder that holds it" if path.exists() else "is not there; is it spelt right?"
+        raise FileNotFoundError(f"{name} names {path}, which {what}")
+    return path
+
+
+def writable_folder(name, *parts):
+    """The folder that one of VARIABLES names, or `parts` below it, made if it is not there.
+
+    Raises OSError (PermissionError, FileExistsError, ...), naming the variable, where it cannot be made or written to.
+    """
+    path = folder(name).joinpath(*parts)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(13, "it may not be written to")
+    except OSError as error:
+        reason = "a file is in its place" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise type(error)(error.errno, f"{reason}; set {name} to a folder of yours", str(path)) from error
+    return path
 
 
 def profile():
     """The course's size: "quick" (embedded photographs, minutes on two cores) or "full" (the report's data).
 
-    Read from the environment variable JIGSAW_PROFILE, "quick" where it is not set.
-    Raises ValueError for any other name.
+    Read from the environment variable JIGSAW_PROFILE. Raises ValueError for any other name.
     """
-    name = os.environ.get("JIGSAW_PROFILE", "quick")
-    if name not in PROFILES:
-        raise ValueError(f"JIGSAW_PROFILE is {name!r}; set it to one of {', '.join(PROFILES)}")
-    return name
+    return variable("JIGSAW_PROFILE")
 
 
 def on_colab():
@@ -39,16 +102,20 @@ def on_colab():
 
 def run_folder(name):
     """Path of runs/<name> (or $JIGSAW_RUNS/<name>), made if it is not there: one training, all its files."""
-    folder = pathlib.Path(os.environ.get("JIGSAW_RUNS") or ROOT / "runs") / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return writable_folder("JIGSAW_RUNS", name)
 
 
 def cache_folder():
     """Path of what can be made again: downloads, features, the Caffe wheel ($JIGSAW_CACHE)."""
-    folder = pathlib.Path(os.environ.get("JIGSAW_CACHE") or "~/.cache/jigsaw-course").expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return writable_folder("JIGSAW_CACHE")
+
+
+def backup_folder():
+    """Where trainings are copied to and come back from: $JIGSAW_BACKUP, else a Drive mounted on Colab, else None."""
+    if chosen := folder("JIGSAW_BACKUP"):
+        return chosen
+    drive = folder("JIGSAW_DRIVE")
+    return drive / "jigsaw-course" / "runs" if on_colab() and drive.is_dir() else None
 
 
 def check_python():
@@ -66,18 +133,37 @@ def check_caffe():
     return f"pycaffe {caffe.__version__}, {len(caffe.layer_type_list())} layer types, {caffe_pb2.__name__} imports"
 
 
+def check_variables():
+    for name in VARIABLES:
+        variable(name)
+    readable_folder("JIGSAW_DATA")
+    writable_folder("JIGSAW_CACHE")
+    return f"profile {profile()}, {'Colab' if on_colab() else 'local machine'}"
+
+
+def check_trainings():
+    kept = writable_folder("JIGSAW_RUNS")
+    if backup := backup_folder():
+        return f"trainings are kept in {kept}, copied to {backup} after each epoch, and come back from there"
+    if on_colab():
+        return (
+            f"trainings are kept in {kept} for this session only. To keep them: in a new cell, `from google.colab "
+            "import drive; drive.mount('/content/drive')`, before you train"
+        )
+    return f"trainings are kept in {kept}"
+
+
 def check_environment():
     """Print one [OK] or [FAIL] line per check, with the way out; return True when all are OK."""
     passed = True
-    for check in (check_python, check_packages, check_caffe):
+    for check in (check_python, check_packages, check_caffe, check_variables, check_trainings):
         try:
             print(f"[OK]   {check()}")
         except Exception as error:  # any failure is this line's finding
             passed = False
-            print(
-                f"[FAIL] {check.__name__.removeprefix('check_')}: {error!r}. Way out: run `bash colab_setup.sh` again."
-            )
-    print(f"[OK]   profile {profile()}, {'Colab' if on_colab() else 'local machine'}")
+            named = any(name in str(error) for name in VARIABLES)
+            way_out = "" if named else ". Way out: run `bash colab_setup.sh` again"
+            print(f"[FAIL] {check.__name__.removeprefix('check_')}: {error if named else repr(error)}{way_out}.")
     return passed
 
 

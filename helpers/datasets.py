@@ -2,15 +2,13 @@
 
 import importlib.resources
 import io
-import os
-import pathlib
 from collections import namedtuple
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from helpers import downloads
+from helpers import course, downloads
 
 # File of each photograph inside its wheel. Reading the file itself, rather than calling skimage.data or
 # sklearn.datasets, needs no network.
@@ -186,9 +184,12 @@ def load_photo_crops(per_class=(200, 50, 120)):
 
 
 def local_file(*names):
-    """Path of the first of `names` that is in the folder $JIGSAW_DATA; None where there is none or no such variable."""
-    folder = os.environ.get("JIGSAW_DATA")
-    paths = [pathlib.Path(folder) / name for name in names] if folder else []
+    """Path of the first of `names` that is in the folder $JIGSAW_DATA; None where there is none or no such variable.
+
+    Raises FileNotFoundError where the variable names no folder.
+    """
+    folder = course.readable_folder("JIGSAW_DATA")
+    paths = [folder / name for name in names] if folder else []
     return next((path for path in paths if path.exists()), None)
 
 
@@ -209,8 +210,8 @@ def load_cifar100():
         )
     import keras  # here, because it takes seconds to import and only this function needs it
 
-    home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    downloads.fetch(home / "datasets" / "cifar-100-python-target_archive", CIFAR100_URLS, CIFAR100_DIGEST)
+    home = course.writable_folder("KERAS_HOME", "datasets")
+    downloads.fetch(home / "cifar-100-python-target_archive", CIFAR100_URLS, CIFAR100_DIGEST)
     splits = keras.datasets.cifar100.load_data()
     # Keras hands out a transposed view and labels of shape (N, 1).
     return tuple(

@@ -2,14 +2,14 @@
 
 import ctypes
 import functools
-import os
 import tempfile
 from dataclasses import dataclass
 
 import caffe
 from caffe import build_info
 
-CHOICES = ("auto", "cpu", "gpu")
+from helpers import course
+
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute, cuda.h
 
 
@@ -66,9 +66,7 @@ def chosen():
     Raises ValueError for another value and RuntimeError, with the way out, for a GPU that cannot be used.
     Caffe itself would end the process.
     """
-    name = os.environ.get("JIGSAW_DEVICE", "auto")
-    if name not in CHOICES:
-        raise ValueError(f"JIGSAW_DEVICE is {name!r}; set it to one of {', '.join(CHOICES)}")
+    name = course.variable("JIGSAW_DEVICE")
     if name == "gpu" and obstacle():
         raise RuntimeError(f"JIGSAW_DEVICE asks for a GPU, but {obstacle()}")
     return "cpu" if name == "cpu" or obstacle() else "gpu"

@@ -22,6 +22,8 @@ import warnings
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from helpers import course
+
 SMALLEST_SHARE = 8  # examples; with fewer in each process, waiting for each other costs what the second one gains
 
 
@@ -132,14 +134,17 @@ def count(wanted, batch_size, worth=True, obstacle=None):
     more, or where there is an `obstacle` (in words). Under mpiexec it is mpiexec's number.
     Raises ValueError for what is no possible number, and for more than one where there is an obstacle.
     """
-    wanted = world().size if under_mpi() else wanted or os.environ.get("JIGSAW_PROCESSES", "auto")
+    wanted = world().size if under_mpi() else wanted or course.variable("JIGSAW_PROCESSES")
     if wanted == "auto":
         cores = len(os.sched_getaffinity(0))
         return max(1, min(cores, batch_size // SMALLEST_SHARE)) if worth and not obstacle else 1
     if not str(wanted).isdecimal() or not 1 <= int(wanted) <= batch_size:
-        raise ValueError(f"processes is {wanted!r}; choose 'auto' or a number from 1 to the batch size ({batch_size})")
+        raise ValueError(
+            f"processes (or JIGSAW_PROCESSES) is {wanted!r}; choose 'auto' or a number from 1 to the batch size "
+            f"({batch_size})"
+        )
     if int(wanted) > 1 and obstacle:
-        raise ValueError(f"processes is {wanted}, but {obstacle}; choose 1 or 'auto'")
+        raise ValueError(f"processes (or JIGSAW_PROCESSES) is {wanted}, but {obstacle}; choose 1 or 'auto'")
     return int(wanted)
 
 

@@ -4,7 +4,6 @@ Images stay uint8 (N, H, W, 3) until a batch is fed to a net: CIFAR-100's 50,000
 that way and 2.46 GB in float32.
 """
 
-import os
 import pathlib
 import zlib
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from helpers import recipes
+from helpers.kept import kept
 
 CHANNELS = ("red", "green", "blue")
 SCALES = ("report", "cfn")
@@ -56,14 +56,10 @@ def resize(images, size=recipes.IMAGE_SIZE):
 def cached_resize(folder, images, size=recipes.IMAGE_SIZE):
     """`resize`'s images, from a file in `folder` or computed into it; not copied into memory until they are used.
 
-    The file's name carries a CRC-32 of `images`. Sixty thousand CIFAR images at 64x64 are a file of 737 MB.
+    The file's name carries a CRC-32 of `images`; see kept. Sixty thousand CIFAR images at 64x64 are a file of 737 MB.
     """
     path = pathlib.Path(folder) / f"resized_{size}_{zlib.crc32(np.ascontiguousarray(images)):08x}.npy"
-    if not path.exists():
-        part = path.with_suffix(f".{os.getpid()}.npy")
-        np.save(part, resize(images, size))
-        os.replace(part, path)
-    return np.load(path, mmap_mode="r")
+    return kept(path, lambda: resize(images, size))
 
 
 def resize_short_side(photo, size):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from helpers.course import ROOT
+from helpers import course
 
 MEASURED = "measured"  # not a training: one pass
 DONE = ("stopped early", "all epochs", MEASURED)
@@ -54,7 +54,7 @@ class Record:
 
 def root():
     """Path of recorded/ (or $JIGSAW_RECORDED)."""
-    return pathlib.Path(os.environ.get("JIGSAW_RECORDED") or ROOT / "recorded")
+    return course.folder("JIGSAW_RECORDED")
 
 
 def names():

@@ -16,8 +16,7 @@ import caffe
 import numpy as np
 import pandas as pd
 
-from helpers import device
-from helpers.course import ROOT
+from helpers import course, device
 
 EPOCH_COLUMNS = [
     "epoch",
@@ -130,7 +129,7 @@ class Tables:
 
 
 def _git(*words):
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(["git", *words], cwd=course.ROOT, capture_output=True, text=True)
 
 
 @functools.cache
@@ -141,7 +140,7 @@ def commit():
     """
     name = _git("rev-parse", "--short=7", "HEAD").stdout.strip()
     changed = name and _git("diff", "--quiet", "HEAD", "--", ".", ":!recorded").returncode
-    return name + "-dirty" * bool(changed) or os.environ.get("JIGSAW_COMMIT", "not a git checkout")
+    return name + "-dirty" * bool(changed) or course.variable("JIGSAW_COMMIT") or "not a git checkout"
 
 
 def provenance():

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import signal
 import tempfile
@@ -18,7 +17,7 @@ import pandas as pd
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from helpers import activity, backup as backups, device, memory, parallel, runs, snapshots, weights
+from helpers import activity, backup as backups, course, device, memory, parallel, runs, snapshots, weights
 from helpers.early_stopping import EarlyStopping
 from helpers.examples import Examples, check, feed, forward, part
 from helpers.nets import CONVOLUTIONS
@@ -125,7 +124,7 @@ def fit(
     processes: how many share each batch: a number, or "auto" (also None), see parallel.count. The result is that of
     one process, to rounding.
     backup: a folder, such as one on Drive, that gets a copy of the run folder after each epoch and that a training
-    whose run folder is lost comes back from; None: the environment variable JIGSAW_BACKUP, if it is set.
+    whose run folder is lost comes back from; None: course.backup_folder.
 
     Raises ValueError for examples that do not fit the net, MemoryError for a batch_size that does not fit into memory,
     FloatingPointError for a loss that is not finite, RuntimeError where another process trains in `folder`, and
@@ -133,7 +132,7 @@ def fit(
     """
     start = time.perf_counter()
     folder = pathlib.Path(folder)
-    backup = backup or os.environ.get("JIGSAW_BACKUP")
+    backup = backup or course.backup_folder()
     settings = _settings(net, recipe, training, validation, test, initial, layers, seed)
     if backup:
         backups.bring_back(folder, backup)

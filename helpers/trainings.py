@@ -1,10 +1,10 @@
 """How a Planned training of the full-size study is carried out: its data, its initial weights, its net and its Run."""
 
-import contextlib
 import functools
 import os
 import time
 from dataclasses import replace
+from unittest import mock
 
 import caffe
 import numpy as np
@@ -136,19 +136,6 @@ def examples_of(planned, study, path=None):
     return [replace(part, transform=functools.partial(np.multiply, np.float32(planned.times))) for part in parts]
 
 
-@contextlib.contextmanager
-def _on_the_cpu():
-    """Inside, trainings run on the CPU: fc6 alone is 230,500 numbers, and the card stays free for whole nets."""
-    before = os.environ.get("JIGSAW_DEVICE")
-    os.environ["JIGSAW_DEVICE"] = "cpu"
-    try:
-        yield
-    finally:
-        os.environ.pop("JIGSAW_DEVICE")
-        if before is not None:
-            os.environ["JIGSAW_DEVICE"] = before
-
-
 def folder(planned, dry=False):
     """The run folder of a Planned."""
     return course.run_folder(f"dry/{planned.name}" if dry else planned.name)
@@ -173,7 +160,8 @@ def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
     if planned.net == "fc6":
         if planned.per_class:
             training = few_labels(training, planned.per_class, planned.seed)
-        with _on_the_cpu():
+        # fc6 alone is 230,500 numbers: the card stays free for whole nets
+        with mock.patch.dict(os.environ, JIGSAW_DEVICE="cpu"):
             return fit(nets.head(classes, training.inputs.shape[1:], study.last_layer.batch_size), study.last_layer)
     if planned.net == "branch":
         start = trunk(planned.start, planned.seed, path, study.statistics)

@@ -1,5 +1,8 @@
 """Profile, folders and the environment check."""
 
+import os
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -23,11 +26,117 @@ def test_run_folders_follow_the_environment(runs):
     assert (runs / "first").is_dir()
 
 
+FOLDERS = (
+    "JIGSAW_DATA",
+    "JIGSAW_RUNS",
+    "JIGSAW_CACHE",
+    "JIGSAW_BACKUP",
+    "JIGSAW_DRIVE",
+    "JIGSAW_RECORDED",
+    "KERAS_HOME",
+)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_folder_variable_knows_the_home_folder(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(name, "~/mine")
+    assert course.folder(name) == tmp_path / "mine"
+    monkeypatch.setenv(name, "mine")  # begins at the course, wherever a notebook or command has gone
+    monkeypatch.chdir(tmp_path)
+    assert course.folder(name) == course.ROOT / "mine"
+
+
+def test_where_nothing_is_set_the_defaults_hold(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in course.VARIABLES:
+        monkeypatch.setenv(name, "")  # as an empty field of a form or container leaves it
+    assert course.folder("JIGSAW_DATA") is None and course.folder("JIGSAW_BACKUP") is None
+    assert course.folder("JIGSAW_RUNS") == course.ROOT / "runs"
+    assert course.folder("JIGSAW_CACHE") == tmp_path / ".cache" / "jigsaw-course"
+    assert course.folder("KERAS_HOME") == tmp_path / ".keras"
+
+
+def test_a_data_folder_that_is_none_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("JIGSAW_DATA", str(tmp_path / "dta"))
+    with pytest.raises(FileNotFoundError, match=r"JIGSAW_DATA names .*/dta, which is not there"):
+        course.readable_folder("JIGSAW_DATA")
+    (tmp_path / "fruits360.zip").touch()
+    monkeypatch.setenv("JIGSAW_DATA", str(tmp_path / "fruits360.zip"))
+    with pytest.raises(FileNotFoundError, match=r"JIGSAW_DATA names .*/fruits360.zip, which is a file"):
+        course.readable_folder("JIGSAW_DATA")
+
+
+@pytest.mark.parametrize("name", ["JIGSAW_RUNS", "JIGSAW_CACHE", "KERAS_HOME"])
+def test_a_folder_that_cannot_be_made_names_its_variable(name, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    for value in ("file", "file/below"):
+        monkeypatch.setenv(name, str(tmp_path / value))
+        with pytest.raises(OSError, match=f"a file is in its place; set {name} to a folder of yours"):
+            course.writable_folder(name, "part")
+    read_only = "/proc/nowhere"  # not even root may write there
+    monkeypatch.setenv(name, read_only)
+    with pytest.raises(OSError, match=f"set {name} to a folder of yours"):
+        course.writable_folder(name)
+
+
+def test_the_code_reads_the_table_and_the_readme_shows_it():
+    """Every JIGSAW_ name in our files is one of VARIABLES, and no other line of helpers reads one by itself."""
+    files = [course.ROOT / name for name in ("colab_setup.sh", "Makefile", "README.md")]
+    files += [*course.ROOT.glob("helpers/**/*.py"), *course.ROOT.glob("packaging/caffe/*.py")]
+    named = {name for file in files for name in re.findall(r"JIGSAW_[A-Z_]+[A-Z]", file.read_text())}
+    assert named | {"KERAS_HOME", "JIGSAW_FUZZ"} == set(course.VARIABLES)
+    readers = [file.name for file in files if re.search(r"environ(\.get\(|\[)\"JIGSAW_", file.read_text())]
+    assert readers == []
+    readme = (course.ROOT / "README.md").read_text()
+    for name, (default, meaning) in course.VARIABLES.items():
+        assert f"| `{name}` | {default and f'`{default}`'} | {meaning} |" in readme
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("JIGSAW_PROFILE", "ful"), ("JIGSAW_DEVICE", "cuda"), ("JIGSAW_DATA", "/nowhere/data")]
+)
+def test_a_wrong_variable_is_a_failed_line_not_a_traceback(name, value):
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers.course"],
+        cwd=course.ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {name: value},
+    )
+    assert done.returncode == 1 and not done.stderr
+    (failed,) = [line for line in done.stdout.splitlines() if line.startswith("[FAIL]")]
+    assert name in failed and value in failed
+
+
+def test_another_caffe_on_the_path_is_left_aside(tmp_path):
+    (tmp_path / "caffe").mkdir()
+    (tmp_path / "caffe" / "__init__.py").write_text("raise ImportError('the older one')")
+    (tmp_path / "beside.py").write_text("there = True")
+    code = "import helpers, beside, caffe; print(caffe.__version__)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=course.ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_caffe_among_the_libraries_is_left_aside(tmp_path):
+    """As after `export LD_LIBRARY_PATH=~/caffe/build/lib`."""
+    import caffe
+
+    for library in pathlib.Path(caffe.__file__).parent.glob("lib/libcaffe*.so"):
+        (tmp_path / library.name).write_bytes(b"not a library of ours")
+    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", "import caffe"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_environment_check_passes_here():
     done = subprocess.run([sys.executable, "-m", "helpers.course"], cwd=course.ROOT, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stdout
-    assert len(lines) == 4 and all(line.startswith("[OK]") for line in lines)
+    assert len(lines) == 5 and all(line.startswith("[OK]") for line in lines)
 
 
 def test_a_failed_check_is_one_line_and_the_way_out(monkeypatch, capsys):

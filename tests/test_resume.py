@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from helpers import backup, nets, recipes, snapshots, solver
+from helpers import backup, course, nets, recipes, snapshots, solver
 from helpers.examples import Examples
 
 KILLS = 20
@@ -245,3 +245,36 @@ def test_a_copy_that_cannot_be_made_or_read_is_a_warning(tmp_path, whole, capsys
     (tmp_path / "other" / "again.tar").write_bytes(b"cut short")
     assert_same(fit(tmp_path / "again", backup=tmp_path / "other"), whole)
     assert "starts anew" in capsys.readouterr().out
+
+
+def test_on_colab_a_lost_machine_comes_back_from_drive(tmp_path, monkeypatch, capsys):
+    """Run, lose the machine, open the notebook again: nothing has to be set or called for it."""
+    drive = tmp_path / "MyDrive"
+    drive.mkdir()
+    monkeypatch.setenv("JIGSAW_DRIVE", str(drive))
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    whole = fit(tmp_path / "whole")
+    monkeypatch.setenv("JIGSAW_RUNS", str(tmp_path / "first"))
+    halted(course.run_folder("training"))
+    assert course.check_environment() and f"copied to {drive}" in capsys.readouterr().out
+    monkeypatch.setenv("JIGSAW_RUNS", str(tmp_path / "second"))
+    run = fit(course.run_folder("training"))
+    assert "training goes on from its copy" in capsys.readouterr().out
+    assert_same(run, whole)
+    monkeypatch.setenv("JIGSAW_RUNS", str(tmp_path / "third"))
+    assert_same(fit(course.run_folder("training")), whole)  # finished: loaded, nothing is trained again
+
+
+def test_on_colab_without_drive_the_check_says_how_to_keep_trainings(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("JIGSAW_DRIVE", str(tmp_path / "not mounted"))
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    course.check_environment()
+    assert "drive.mount" in capsys.readouterr().out and course.backup_folder() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\0" * 10240])
+def test_a_damaged_copy_on_drive_costs_the_epochs_not_the_training(tmp_path, capsys, content):
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / "run.tar").write_bytes(content)
+    run = fit(tmp_path / "run", backup=tmp_path / "drive")
+    assert len(run.history) and "the training starts anew" in capsys.readouterr().out

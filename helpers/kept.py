@@ -1,0 +1,54 @@
+"""Arrays that were computed once and kept in a file: believed only when they are whole, and never a reason to stop."""
+
+import os
+import pathlib
+import zlib
+
+import numpy as np
+
+BLOCK = 1 << 24  # bytes read at a time
+
+
+def kept(path, compute):
+    """The array in the file `path`, mapped rather than read into memory; where there is none, compute() put there.
+
+    The file is NumPy's .npy with a CRC-32 of its bytes behind the last of them. One that is damaged is computed again;
+    where it cannot be written (a full or read-only disk) the array is computed, a line says so, and nothing stops.
+    """
+    path = pathlib.Path(path)
+    try:
+        if _whole(path):
+            return np.load(path, mmap_mode="r")
+        print(f"{path} is damaged: it is computed again.")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        print(f"{path} cannot be read ({error.strerror}): it is computed again.")
+    array = compute()
+    part = path.with_suffix(f".{os.getpid()}.npy")  # several trainings may compute the same
+    try:
+        np.save(part, array)
+        with open(part, "ab") as file:
+            file.write(_checksum(part, 0))
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        print(f"{path} could not be kept ({error.strerror}): it will be computed again next time.")
+        return array
+    return np.load(path, mmap_mode="r")
+
+
+def _whole(path):
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 4, 0))
+        return file.read() == _checksum(path, 4)
+
+
+def _checksum(path, tail):
+    """CRC-32, four bytes, of a file but for its last `tail` bytes."""
+    crc, left = 0, os.path.getsize(path) - tail
+    with open(path, "rb") as file:
+        while left > 0 and (block := file.read(min(BLOCK, left))):
+            crc, left = zlib.crc32(block, crc), left - len(block)
+    return crc.to_bytes(4, "little")
