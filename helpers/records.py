@@ -11,7 +11,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
 from dataclasses import dataclass

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Copy the repository's address from pyproject.toml into every Colab badge and `git clone` of README and notebooks.
 
-    python scripts/badges.py            # rewrite (make badges)
-    python scripts/badges.py --check    # only name the files that are out of step
+python scripts/badges.py            # rewrite (make badges)
+python scripts/badges.py --check    # only name the files that are out of step
 """
+
 import pathlib
 import re
 import sys

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Execute notebooks into a folder and make pages of them, a line for each: python scripts/course.py build notebooks/*.ipynb
+"""Execute notebooks into a folder, make pages of them, a line for each: scripts/course.py build notebooks/*.ipynb
 
 Exits with an error, naming it, where a cell or a widget fails; what was executed before is there.
 """
+
 import pathlib
 import subprocess
 import sys

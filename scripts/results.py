@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Write the tables of results in README.md and in the trunk's card from recorded/, between their two markers.
 
-    python scripts/results.py            # rewrite (make results)
-    python scripts/results.py --check    # only say whether they are out of step
+python scripts/results.py            # rewrite (make results)
+python scripts/results.py --check    # only say whether they are out of step
 """
+
 import re
 import sys
 

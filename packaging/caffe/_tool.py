@@ -1,4 +1,5 @@
 """The `caffe` command (train, test, time, device_query): tools/caffe.cpp, run inside this interpreter."""
+
 import ctypes
 import pathlib
 import sys

@@ -13,6 +13,7 @@ The cache is $JIGSAW_CACHE (default ~/.cache/jigsaw-course); a mounted Google Dr
 Colab session. What either holds is checked before it is used, and neither has to be writable. Standard library only:
 this runs first.
 """
+
 import argparse
 import dataclasses
 import functools
@@ -46,9 +47,27 @@ DRIVE = course.folder("JIGSAW_DRIVE")  # where Colab mounts it
 # Settings that clusters and containers have for everybody, and that are not meant for our steps: pip's of where to put
 # what and of which versions to take (an index or a proxy stays), and another Python's or Caffe's modules.
 PIP = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_CONSTRAINT": os.devnull, "PIP_BUILD_CONSTRAINT": os.devnull}
-NOT_OURS = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_NO_DEPS", "PIP_DRY_RUN", "PIP_REQUIRE_HASHES", "PIP_REQUIREMENT",
-            "PIP_NO_BINARY", "PIP_ONLY_BINARY", "PIP_NO_BUILD_ISOLATION", "PIP_PYTHON", "PIP_PLATFORM",
-            "PIP_PYTHON_VERSION", "PIP_IGNORE_INSTALLED", "PYTHONPATH", "PYTHONHOME", "DESTDIR", "CPATH", "CPLUS_INCLUDE_PATH")
+NOT_OURS = (
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_NO_DEPS",
+    "PIP_DRY_RUN",
+    "PIP_REQUIRE_HASHES",
+    "PIP_REQUIREMENT",
+    "PIP_NO_BINARY",
+    "PIP_ONLY_BINARY",
+    "PIP_NO_BUILD_ISOLATION",
+    "PIP_PYTHON",
+    "PIP_PLATFORM",
+    "PIP_PYTHON_VERSION",
+    "PIP_IGNORE_INSTALLED",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "DESTDIR",
+    "CPATH",
+    "CPLUS_INCLUDE_PATH",
+)
 
 # apt package -> a header that only it provides (protobuf-compiler is found as a command instead).
 HEADERS = {
@@ -70,8 +89,12 @@ def missing_system_packages():
         return missing + list(HEADERS)
     folders = ["/usr/include/hdf5/serial", os.path.join(os.environ.get("CONDA_PREFIX", "/usr"), "include")]
     for package, header in HEADERS.items():
-        probe = subprocess.run(["c++", "-E", "-x", "c++", *(f"-I{folder}" for folder in folders), "-"],
-                               input=f"#include <{header}>", text=True, capture_output=True)
+        probe = subprocess.run(
+            ["c++", "-E", "-x", "c++", *(f"-I{folder}" for folder in folders), "-"],
+            input=f"#include <{header}>",
+            text=True,
+            capture_output=True,
+        )
         if probe.returncode:
             missing.append(package)
     return missing
@@ -107,19 +130,23 @@ def choose_device():
     if wish == "cpu":
         return Device("JIGSAW_DEVICE=cpu asks for it")
     nvcc = re.search(r"release (\d+\.\d+)", output("nvcc", "--version"))
-    cards = re.findall(r"(.+), (\d+)\.(\d+)",
-                       output("nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"))
+    cards = re.findall(
+        r"(.+), (\d+)\.(\d+)", output("nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader")
+    )
     named = course.variable("JIGSAW_CUDA_ARCHITECTURES")
     architectures = tuple(sorted(set(named.replace(";", " ").split() or [major + minor for _, major, minor in cards])))
     cards = " and ".join(name for name, _, _ in cards)
     if nvcc and architectures and (cards or wish == "gpu"):
-        return Device(f"{cards or 'JIGSAW_DEVICE=gpu'}, nvcc {nvcc[1]}; JIGSAW_DEVICE=cpu chooses the CPU",
-                      nvcc[1], architectures)
+        return Device(
+            f"{cards or 'JIGSAW_DEVICE=gpu'}, nvcc {nvcc[1]}; JIGSAW_DEVICE=cpu chooses the CPU", nvcc[1], architectures
+        )
     if wish == "gpu" and not nvcc:
         fail("JIGSAW_DEVICE=gpu, but there is no nvcc.", "install NVIDIA's CUDA toolkit and put nvcc on the PATH.")
     if wish == "gpu":
-        fail("JIGSAW_DEVICE=gpu, but no NVIDIA card is here.",
-             "name the compute capability to build for, e.g. JIGSAW_CUDA_ARCHITECTURES=75 for a T4.")
+        fail(
+            "JIGSAW_DEVICE=gpu, but no NVIDIA card is here.",
+            "name the compute capability to build for, e.g. JIGSAW_CUDA_ARCHITECTURES=75 for a T4.",
+        )
     if not cards:
         return Device("no NVIDIA card is here; JIGSAW_DEVICE=gpu chooses the GPU")
     return Device(f"{cards} is here, but no nvcc to build for it; install NVIDIA's CUDA toolkit and run this again")
@@ -136,14 +163,25 @@ def nvidia_packages(device):
         return []
     major = device.cuda.split(".")[0]
     toolkit = pathlib.Path(shutil.which("nvcc")).resolve().parent.parent
-    folders = [toolkit / "include", *toolkit.glob("targets/*/include"), pathlib.Path("/usr/include"),
-               pathlib.Path("/usr/include/x86_64-linux-gnu"), *nvidia_folder().glob("*/include")]
-    packages = {"cublas_v2.h": ("cublas", f">={major},<{int(major) + 1}"), "curand.h": ("curand", ""),
-                "cudnn.h": ("cudnn", ">=9,<10")}
-    return [f"nvidia-{name}-cu12{versions}" if major == "12" else
-            f"nvidia-{name}{'-cu' + major if name == 'cudnn' else ''}{versions}"
-            for header, (name, versions) in packages.items()
-            if not any((folder / header).exists() for folder in folders)]
+    folders = [
+        toolkit / "include",
+        *toolkit.glob("targets/*/include"),
+        pathlib.Path("/usr/include"),
+        pathlib.Path("/usr/include/x86_64-linux-gnu"),
+        *nvidia_folder().glob("*/include"),
+    ]
+    packages = {
+        "cublas_v2.h": ("cublas", f">={major},<{int(major) + 1}"),
+        "curand.h": ("curand", ""),
+        "cudnn.h": ("cudnn", ">=9,<10"),
+    }
+    return [
+        f"nvidia-{name}-cu12{versions}"
+        if major == "12"
+        else f"nvidia-{name}{'-cu' + major if name == 'cudnn' else ''}{versions}"
+        for header, (name, versions) in packages.items()
+        if not any((folder / header).exists() for folder in folders)
+    ]
 
 
 @functools.cache
@@ -187,11 +225,24 @@ def source_archive():
         (folder / "requirements.txt").write_text(f"{RELEASE}=={VERSION} --hash=sha256:{SHA256}\n")
         log = folder / "download.log"
         with log.open("w") as out:
-            code = pip("download", "--no-deps", "--no-binary", RELEASE, "--require-hashes", "-r", "requirements.txt",
-                       cwd=folder, stdout=out, stderr=subprocess.STDOUT).returncode
+            code = pip(
+                "download",
+                "--no-deps",
+                "--no-binary",
+                RELEASE,
+                "--require-hashes",
+                "-r",
+                "requirements.txt",
+                cwd=folder,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            ).returncode
         if code or not (folder / archive.name).exists():
-            fail(f"The source release {RELEASE} {VERSION} could not be downloaded or did not match its sha256.",
-                 "check the network connection and run the same command again.", log)
+            fail(
+                f"The source release {RELEASE} {VERSION} could not be downloaded or did not match its sha256.",
+                "check the network connection and run the same command again.",
+                log,
+            )
         os.replace(folder / archive.name, archive)
     return archive
 
@@ -199,8 +250,15 @@ def source_archive():
 def cache_key(device):
     """Everything the wheel depends on: source, build files, Python, device, and the system's libraries."""
     release = platform.freedesktop_os_release()
-    parts = [SHA256, device.key, sysconfig.get_config_var("SOABI"), platform.machine(),
-             release.get("ID", ""), release.get("VERSION_ID", ""), os.environ.get("CONDA_PREFIX", "")]
+    parts = [
+        SHA256,
+        device.key,
+        sysconfig.get_config_var("SOABI"),
+        platform.machine(),
+        release.get("ID", ""),
+        release.get("VERSION_ID", ""),
+        os.environ.get("CONDA_PREFIX", ""),
+    ]
     parts += [(HERE / name).read_text() for name in BUILD_FILES + (CUDA_FILES if device.cuda else CPU_FILES)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -259,7 +317,7 @@ def build(device):
 
 
 def keep(wheel, folder):
-    """Path of the wheel's copy in `folder`, or of the wheel itself, with a line that says why, where none can be made."""
+    """Path of the wheel's copy in `folder`; where none can be made a line says why, and it is the wheel's own."""
     try:
         return put(wheel, folder)
     except OSError as error:
@@ -271,12 +329,16 @@ def compile_wheel(device, home):
     """Compile the wheel into the cache folder `home` and return its path; exits with a message where it cannot."""
     missing = missing_system_packages()
     if missing:
-        fail(f"Building Caffe needs system packages that are not here: {' '.join(missing)}",
-             f"sudo apt-get install -y --no-install-recommends {' '.join(missing)}    (colab_setup.sh does it, too)")
+        fail(
+            f"Building Caffe needs system packages that are not here: {' '.join(missing)}",
+            f"sudo apt-get install -y --no-install-recommends {' '.join(missing)}    (colab_setup.sh does it, too)",
+        )
     missing = " ".join(f"'{package}'" for package in nvidia_packages(device))
     if missing:
-        fail(f"The CUDA toolkit lacks what these packages hold: {missing}",
-             f"{sys.executable} -m pip install {missing}    (colab_setup.sh does it, too)")
+        fail(
+            f"The CUDA toolkit lacks what these packages hold: {missing}",
+            f"{sys.executable} -m pip install {missing}    (colab_setup.sh does it, too)",
+        )
     archive = source_archive()
     minutes = "four to six" if device.cuda else "two to three"
     print(f"Building the Caffe wheel ({minutes} minutes on two cores, once)", file=sys.stderr)
@@ -289,17 +351,24 @@ def compile_wheel(device, home):
             tar.extractall(folder)
         define = {"CAFFE_SOURCE": folder / f"{RELEASE}-{VERSION}"}
         if device.cuda:
-            define |= {"CPU_ONLY": "OFF", "CMAKE_CUDA_ARCHITECTURES": ";".join(device.architectures),
-                       "CUDA_PACKAGES": nvidia_folder()}
+            define |= {
+                "CPU_ONLY": "OFF",
+                "CMAKE_CUDA_ARCHITECTURES": ";".join(device.architectures),
+                "CUDA_PACKAGES": nvidia_folder(),
+            }
         settings = [f"--config-settings=cmake.define.{name}={value}" for name, value in define.items()]
         log = folder / "build.log"
         with log.open("w") as out:
-            code = pip("wheel", "--no-deps", "-v", "-w", folder / "dist", HERE, *settings,
-                       stdout=out, stderr=subprocess.STDOUT).returncode
+            code = pip(
+                "wheel", "--no-deps", "-v", "-w", folder / "dist", HERE, *settings, stdout=out, stderr=subprocess.STDOUT
+            ).returncode
         wheel = find(folder / "dist")
         if code or not wheel:
-            fail("The Caffe wheel could not be built.",
-                 "read the lines above, check that there are a network connection and 2 GB of disk, run again.", log)
+            fail(
+                "The Caffe wheel could not be built.",
+                "read the lines above, check that there are a network connection and 2 GB of disk, run again.",
+                log,
+            )
         kept = keep(wheel, home)
         wheel = put(wheel, pathlib.Path(tempfile.mkdtemp(prefix="jigsaw-course-"))) if kept == wheel else kept
     print(f"Built in {time.monotonic() - start:.0f} s", file=sys.stderr)
