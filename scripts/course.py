@@ -18,8 +18,9 @@ def main(folder, *notebooks):
         print(f"[{number}/{len(notebooks)}] {notebook.name} ... ", end="", flush=True)
         start, executed = time.monotonic(), folder / notebook.name
         for words in (
-            # Over a socket of this machine's own: a port of the network would bring a warning about encryption.
-            ["--execute", "--to", "notebook", "--KernelManager.transport=ipc", "--output-dir", folder, notebook],
+            # Encrypted between us and the kernel, which warns otherwise.
+            ["--execute", "--to", "notebook", "--KernelManager.transport_encryption=auto", "--output-dir"]
+            + [folder, notebook],
             ["--to", "html", "--CoalesceStreamsPreprocessor.enabled=True", "--output-dir", folder, executed],
         ):
             if subprocess.run(NBCONVERT + words).returncode:

@@ -3,6 +3,8 @@
 import re
 import runpy
 import statistics
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -25,8 +27,33 @@ def shared_runs(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
-def test_there_are_six_notebooks_in_order():
-    assert [path.name[:3] for path in PATHS[:6]] == ["01_", "02_", "03_", "04_", "05_", "06_"]
+def test_the_notebooks_are_numbered_without_a_gap():
+    assert [path.name[:3] for path in PATHS] == [f"{number:02d}_" for number in range(1, len(PATHS) + 1)]
+
+
+def test_a_notebook_alone_says_what_to_do(tmp_path):
+    """Downloaded from its page, or opened in an editor that starts its kernel elsewhere."""
+    first = next(cell.source for cell in read(PATHS[1]).cells if cell.cell_type == "code")
+    script = "\n".join("        pass" if line.strip().startswith("!") else line for line in first.splitlines())
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("FileNotFoundError") and str(tmp_path) in last and "git clone" in last
+    below = ROOT / "notebooks" / "somewhere"  # a folder below the course, made by nobody: the kernel's may be any
+    assert next(place for place in (below, *below.parents) if (place / "helpers" / "course.py").is_file()) == ROOT
+    assert not subprocess.run([sys.executable, "-c", script], cwd=ROOT / "notebooks", capture_output=True).returncode
+
+
+def test_a_line_per_notebook_and_nothing_else(tmp_path):
+    """What `make course` prints: no warning of a kernel's, and an error's place in words."""
+    cells = [nbformat.v4.new_code_cell("print('seen on the page only')")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "good.ipynb")
+    words = [sys.executable, ROOT / "scripts" / "course.py", tmp_path / "build", tmp_path / "good.ipynb"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
+    assert re.fullmatch(r"\[1/1\] good.ipynb ... \d+ s: .*/good.html\nAll 1 notebooks in [\d.]+ minutes\n", done.stdout)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]), tmp_path / "bad.ipynb")
+    done = subprocess.run([*words[:-1], tmp_path / "bad.ipynb"], capture_output=True, text=True)
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr and "[FAIL] bad.ipynb" in done.stderr
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
