@@ -132,14 +132,15 @@ def card(run, task, archive, photos, command):
             f"Learnt from {task.learnt}. This card was written by the training itself.",
             "",
             f"- **Held-out accuracy**: {best['validation_accuracy']:.1%} on {scored:,} {task.examples} of "
-            f"photographs never trained on, {task.answers:,} {task.answered_by} (chance {1 / task.answers:.1%}), after "
-            f"epoch {best['epoch']:.0f} of {recipe['max_epochs']} planned; the training ended as: {run.result['status']}.",
+            f"photographs never trained on, {task.answers:,} {task.answered_by} (chance {1 / task.answers:.1%}), "
+            f"after epoch {best['epoch']:.0f} of {recipe['max_epochs']} planned; the training ended as: "
+            f"{run.result['status']}.",
             f"- **Data**: {len(photos) - held_out:,} photographs of {archive} for training, {held_out:,} held out "
             f"(every {HELD_OUT_EVERY}th by name); by folder: {sources}; CRC-32 of the archive's list "
             f"{photos.fingerprint():08x}.",
             f"- **{task.examples.capitalize()} seen**: {seen:,.0f}, each dealt once: {task.tiles * seen:,.0f} passes "
-            f"of a tile. RGB tiles of {task.tile} pixels {task.shown}, each channel of each tile with mean 0 and standard "
-            f"deviation 1; variations: {task.variation}.",
+            f"of a tile. RGB tiles of {task.tile} pixels {task.shown}, each channel of each tile with mean 0 and "
+            f"standard deviation 1; variations: {task.variation}.",
             f"- **Recipe**: {recipe['title']}: {recipe['solver']}, base_lr {recipe['base_lr']}, "
             f"{recipe['lr_policy']}, weight_decay {recipe['weight_decay']}, batch {recipe['batch_size']}, "
             f"seed {settings['seed']}.",
