@@ -26,6 +26,7 @@ from helpers import (
     records,
     runs,
     solver,
+    tasks,
 )
 from helpers.examples import Examples
 
@@ -57,16 +58,15 @@ KINDS = {
 
 
 def stream(photos, kind, size, batch_size, workers=0):
-    """A PuzzleStream of one Kind."""
+    """A Stream of puzzles of one Kind."""
     permutations = jigsaw.choose_permutations(experiments.PERMUTATIONS)
-    return puzzle_stream.PuzzleStream(
-        photos, permutations, size, batch_size, kind.variation, workers, experiments.TILE, kind.cell
-    )
+    task = tasks.Puzzles(permutations, kind.variation, kind.cell, experiments.TILE)
+    return puzzle_stream.Stream(task, photos, size, batch_size, workers)
 
 
 def exam(photos, kind):
     """Examples: the same photographs, labels and cuts whatever the kind, as far as the kind allows."""
-    puzzles = stream(photos, kind, EXAM_PUZZLES, 1).puzzles(1, 0, range(EXAM_PUZZLES))
+    puzzles = stream(photos, kind, EXAM_PUZZLES, 1).examples(1, 0, range(EXAM_PUZZLES))
     return Examples(*puzzles, lambda batch: jigsaw.to_caffe(batch, per_tile=kind.variation.per_tile))
 
 

@@ -205,14 +205,30 @@ def varied_puzzle(photo, permutation, rng, variation=Variation(), cell=CELL, til
     shuffled order. Made for speed: Pillow cuts and resizes in one pass, NumPy takes all tiles at once.
     """
     square = _varied_square(photo, rng, variation, GRID * cell)
+    return _varied_tiles(square, tile_corners(_SQUARES * cell, cell, tile, rng)[permutation - 1], rng, variation, tile)
+
+
+def varied_tile(photo, rng, variation=Variation(), tile=TILE):
+    """One tile that shows all of a square such as varied_puzzle cuts into nine: uint8 (tile, tile, 3).
+
+    Blurred, it shows as much as an image of half its size. A frame of variation.shift pixels around it leaves the
+    colour channels room to move.
+    """
+    frame = variation.shift
+    square = _varied_square(photo, rng, variation, tile + 2 * frame)
+    return _varied_tiles(square, np.full((1, 2), frame), rng, variation, tile)[0]
+
+
+def _varied_tiles(square, corners, rng, variation, tile):
+    """The tiles of a (channels, side, side) square at `corners`, (n, 2), colours shifted: uint8 (n, tile, tile, 3)."""
     channels, side = square.shape[:2]
-    corners = tile_corners(_SQUARES * cell, cell, tile, rng)[permutation - 1][:, None]
+    count, corners = len(corners), corners[:, None]
     if channels > 1 and variation.shift:  # a grey picture has one channel only
-        moves = rng.integers(-variation.shift, variation.shift + 1, size=(GRID * GRID, channels, 2))
+        moves = rng.integers(-variation.shift, variation.shift + 1, size=(count, channels, 2))
         corners = np.clip(corners + moves, 0, side - tile)
     windows = np.lib.stride_tricks.sliding_window_view(square, (tile, tile), axis=(1, 2))
     tiles = windows[np.arange(channels), corners[..., 0], corners[..., 1]]
-    return np.moveaxis(np.broadcast_to(tiles, (GRID * GRID, 3, tile, tile)), 1, -1)
+    return np.moveaxis(np.broadcast_to(tiles, (count, 3, tile, tile)), 1, -1)
 
 
 _SQUARES = np.array(list(np.ndindex(GRID, GRID)))  # row and column of each cell

@@ -170,10 +170,10 @@ def _puzzle_classifier(spec, concat, permutations, fc7, fillers="authors", dropo
     _loss(spec, spec.fc8)
 
 
-def _arranger(spec, pool5, permutations, fc6, fc7, fillers, dropout, batch_norm):
-    """fc6 to fc8 where the nine tiles of a puzzle lie one behind the other in the batch: (9N, ...) -> (N, 9 fc6)."""
+def _arranger(spec, pool5, permutations, fc6, fc7, fillers, dropout, batch_norm, tiles=TILES):
+    """fc6 to fc8 where a puzzle's tiles lie one behind the other in the batch: (tiles N, ...) -> (N, tiles fc6)."""
     top = _fully_connected(spec, "fc6_s1", pool5, fc6, _filler(fillers, 0.005, 1.0), dropout, batch_norm=batch_norm)
-    spec.concat = L.Reshape(top, shape=dict(dim=[-1, TILES * fc6]))
+    spec.concat = L.Reshape(top, shape=dict(dim=[-1, tiles * fc6]))
     _puzzle_classifier(spec, spec.concat, permutations, fc7, fillers, dropout, batch_norm)
 
 
@@ -205,6 +205,7 @@ def stacked_cfn(
     dropout=True,
     width=1.0,
     batch_norm_fc=False,
+    tiles=TILES,
 ):
     """The same function as `cfn` from one trunk: nine tiles stacked on the batch axis, (N, 27, t, t) -> (9N, 3, t, t).
 
@@ -212,12 +213,14 @@ def stacked_cfn(
     batch_norm puts BatchNorm and Scale after each convolution while training; weights.fold_batch_norm removes them.
     batch_norm_fc does so after fc6 and fc7, too: where these are large, Adam's first steps would push nearly all of
     their units below zero for good (of the whole net's fc6, 0.5 % were active after 20 iterations at 0.001).
+    tiles: 1 makes the same layers for a task whose examples are single tiles (see tasks), `permutations` its answers.
     """
-    spec = _inputs((3 * TILES, tile, tile), batch_size)
+    spec = _inputs((3 * tiles, tile, tile), batch_size)
     spec.tiles = L.Reshape(spec.data, shape=dict(dim=[-1, 3, tile, tile]))
     pool5 = _convolutions(spec, spec.tiles, "_s1", fillers, batch_norm=batch_norm, width=width)
-    _arranger(spec, pool5, permutations, fc6, fc7, fillers, dropout, batch_norm_fc)
-    return _message(spec, f"CFN with stacked tiles, {permutations} permutations")
+    _arranger(spec, pool5, permutations, fc6, fc7, fillers, dropout, batch_norm_fc, tiles)
+    kind = f"stacked tiles, {permutations} permutations" if tiles == TILES else f"one tile, {permutations} answers"
+    return _message(spec, f"CFN with {kind}")
 
 
 def puzzle_head(permutations, features=(256, 3, 3), batch_size=256, fc6=1024, fc7=4096, batch_norm=True):

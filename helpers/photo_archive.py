@@ -40,13 +40,31 @@ class Photos:
         """CRC-32 over names and checksums: changes when a photograph does."""
         return zlib.crc32(repr((self.names, self.checksums)).encode())
 
+    def folder(self, index):
+        """The folder of a photograph inside the archive; "" where it lies in none."""
+        return self.names[index].rpartition("/")[0]
+
+    def some(self, indices):
+        """The Photos at `indices`."""
+        fields = self.names, self.checksums, self.pixels
+        return Photos(*(tuple(field[i] for i in indices) for field in fields))
+
     def split(self, every=20):
         """(training, held out) Photos: every 20th by name, beginning with the first, is held out."""
-        parts = [i for i in range(len(self)) if i % every], [i for i in range(len(self)) if i % every == 0]
-        return tuple(
-            Photos(*(tuple(field[i] for i in part) for field in (self.names, self.checksums, self.pixels)))
-            for part in parts
-        )
+        everyone = range(len(self))
+        return self.some([i for i in everyone if i % every]), self.some(everyone[::every])
+
+    def labelled(self):
+        """(the Photos that lie in a folder, their folders, sorted). Raises ValueError for fewer than two folders."""
+        within = [i for i in range(len(self)) if self.folder(i)]
+        folders = tuple(sorted({self.folder(i) for i in within}))
+        if len(folders) < 2:
+            raise ValueError(
+                f"labels are the folders of the archive, and its {len(self):,} photographs lie in {len(folders)} "
+                "(those outside any folder have no label); put each class into a folder of its own, "
+                "or choose a task without labels: puzzles or rotations"
+            )
+        return self.some(within), folders
 
 
 def read(path, workers=0):

@@ -28,6 +28,7 @@ from helpers import (
     recipes,
     runs,
     solver,
+    tasks,
     weights,
     zoo,
 )
@@ -98,8 +99,8 @@ def answers(net, puzzles):
 
 def held_out(photos, seed=0):
     """(puzzles, labels) of the photographs of an archive that pretext.train held out: those that it scored on."""
-    stream = puzzle_stream.PuzzleStream(photos.split(pretext.HELD_OUT_EVERY)[1], permutations(), 1, 1, workers=0)
-    return stream.puzzles(seed, 0, range(pretext.HELD_OUT_PUZZLES))
+    task, held_out = tasks.Puzzles(permutations()), photos.split(pretext.HELD_OUT_EVERY)[1]
+    return puzzle_stream.Stream(task, held_out, 1, 1, workers=0).examples(seed, 0, range(pretext.HELD_OUT_PUZZLES))
 
 
 def shown():

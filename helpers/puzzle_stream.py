@@ -1,4 +1,4 @@
-"""Puzzles without end for the pretext task, prepared by worker processes while the solver trains."""
+"""Examples without end for a pretext task, prepared by worker processes while the solver trains."""
 
 import collections
 import concurrent.futures
@@ -16,7 +16,7 @@ import numpy as np
 from helpers import jigsaw
 
 SLOTS = 5  # batches in memory: one that the solver copies, the others ahead of it
-CHUNK = 16  # puzzles that one worker makes at a time
+CHUNK = 16  # examples that one worker makes at a time
 
 
 def spare_cores():
@@ -24,27 +24,25 @@ def spare_cores():
     return len(os.sched_getaffinity(0)) - 1
 
 
-class PuzzleStream:
-    """Training examples for solver.fit: each epoch deals `size` puzzles that were never dealt before.
+class Stream:
+    """Training examples for solver.fit: each epoch deals `size` that were never dealt before.
 
-    Puzzle i of an epoch is decided by (seed, epoch, i) alone, so a resumed training deals the same puzzles, whatever
+    Example i of an epoch is decided by (seed, epoch, i) alone, so a resumed training deals the same ones, whatever
     the number of workers. Batches are float32, as jigsaw.to_caffe makes them, in memory that all processes share.
 
-    photos: photo_archive.Photos. permutations: (m, 9). size: puzzles per epoch.
+    task: see tasks. photos: photo_archive.Photos. size: examples per epoch.
     batch_size: the largest batch that will be asked for; memory for SLOTS of them is set aside.
-    workers: processes that make puzzles; None takes every spare core, 0 makes them when they are asked for.
+    workers: processes that make examples; None takes every spare core, 0 makes them when they are asked for.
     The workers start here, as copies of this process (fork): before Caffe has touched a GPU, so that they never do.
     Use it in a `with` block, or call close(). Raises ValueError where there are no photographs.
     """
 
-    def __init__(self, photos, permutations, size, batch_size, variation=None, workers=None, tile=None, cell=None):
+    def __init__(self, task, photos, size, batch_size, workers=None):
         if not len(photos):
-            raise ValueError("there are no photographs to cut puzzles from; give at least one")
-        self.photos, self.permutations, self.size = photos, np.asarray(permutations), size
-        self.variation = variation or jigsaw.Variation()
-        self.cell, self.tile = cell or jigsaw.CELL, tile or jigsaw.TILE
+            raise ValueError("there are no photographs to cut tiles from; give at least one")
+        self.task, self.photos, self.size = task, photos, size
         self.workers = spare_cores() if workers is None else workers
-        self._shape = (3 * self.permutations.shape[1], self.tile, self.tile)
+        self._shape = (3 * task.tiles, task.tile, task.tile)
         self._pool = None
         if self.workers:
             shape = (SLOTS, batch_size, *self._shape)
@@ -69,25 +67,21 @@ class PuzzleStream:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def puzzle(self, seed, epoch, index):
-        """(uint8 (9, tile, tile, 3), label): one puzzle."""
-        rng = np.random.default_rng([seed, epoch, index])
-        photo, label = rng.integers([len(self.photos), len(self.permutations)])
-        permutation = self.permutations[label]
-        tiles = jigsaw.varied_puzzle(self.photos[photo], permutation, rng, self.variation, self.cell, self.tile)
-        return tiles, label
+    def example(self, seed, epoch, index):
+        """(uint8 (tiles, tile, tile, 3), label): one example of the task."""
+        return self.task.deal(self.photos, np.random.default_rng([seed, epoch, index]))
 
-    def puzzles(self, seed, epoch, indices):
-        """uint8 (n, 9, tile, tile, 3) and int64 (n,): the puzzles and labels at `indices` of an epoch."""
-        tiles, labels = zip(*(self.puzzle(seed, epoch, index) for index in indices))
+    def examples(self, seed, epoch, indices):
+        """uint8 (n, tiles, tile, tile, 3) and int64 (n,): the examples and labels at `indices` of an epoch."""
+        tiles, labels = zip(*(self.example(seed, epoch, index) for index in indices))
         return np.stack(tiles), np.array(labels)
 
     def fill(self, out, seed, epoch, indices):
-        """Write the puzzles at `indices` of an epoch into out, float32 (n, 27, tile, tile); return labels, float32."""
+        """Write the examples at `indices` of an epoch into out, float32, as jigsaw.to_caffe does; return labels."""
         labels = np.empty(len(indices), np.float32)
         for row, index in enumerate(indices):
-            puzzle, labels[row] = self.puzzle(seed, epoch, index)
-            jigsaw.to_caffe(puzzle[None], out[row : row + 1], self.variation.per_tile)
+            tiles, labels[row] = self.example(seed, epoch, index)
+            jigsaw.to_caffe(tiles[None], out[row : row + 1], self.task.variation.per_tile)
         return labels
 
     def batch(self, indices, seed=0, epoch=0):
@@ -97,13 +91,12 @@ class PuzzleStream:
 
     def label_range(self):
         """Lowest and highest label."""
-        return 0, len(self.permutations) - 1
+        return 0, self.task.answers - 1
 
     def fingerprint(self):
-        """CRC-32 of all that decides the puzzles."""
-        photos, permutations = self.photos.fingerprint(), self.permutations.tolist()
-        settings = (photos, permutations, self.size, self.variation, self.cell, self.tile)
-        return zlib.crc32(repr(settings).encode())
+        """CRC-32 of all that decides the examples."""
+        first, *more = self.task.made_by
+        return zlib.crc32(repr((self.photos.fingerprint(), first, self.size, *more)).encode())
 
     def epoch(self, batch_size, seed, epoch):
         """Yield (data, labels) batch by batch; data is overwritten some batches later, so copy what should last.
@@ -129,8 +122,8 @@ class PuzzleStream:
                 yield self._ring[number % SLOTS, : len(indices)], labels
         except BrokenProcessPool as error:
             raise RuntimeError(
-                "a worker process that makes puzzles has died; was it killed for memory? "
-                "Train again with fewer workers (0 makes the puzzles in place); finished epochs are saved"
+                "a worker process that makes examples has died; was it killed for memory? "
+                "Train again with fewer workers (0 makes the examples in place); finished epochs are saved"
             ) from error
         finally:  # nobody may write into the memory after the epoch has ended or was given up
             tasks = [task for batch in ahead for task in batch if not task.cancel()]
@@ -162,5 +155,5 @@ def _end_with_parent():
 
 
 def _fill(slot, start, seed, epoch, indices):
-    """Make the puzzles at `indices` into the ring's slot, from row `start` on; return their labels."""
+    """Make the examples at `indices` into the ring's slot, from row `start` on; return their labels."""
     return _stream.fill(_stream._ring[slot, start:], seed, epoch, indices)

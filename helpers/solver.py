@@ -110,7 +110,7 @@ def fit(
 ):
     """Train `net` (a prototxt message, see helpers.nets) by `recipe` and return the Run; a finished one is loaded.
 
-    training: Examples or a PuzzleStream. validation, test: Examples.
+    training: Examples or a puzzle_stream.Stream. validation, test: Examples.
     initial: {layer: arrays} whose `layers` are copied in before training.
     folder: the run folder. It receives train.prototxt, solver.prototxt, history.csv, iterations.csv, activity.csv
     (where there are ReLU layers), result.json, best.caffemodel and a snapshot folder per epoch, of which the two

@@ -19,8 +19,8 @@ def puzzle(pictures, name, **changes):
     kind = cheating.KINDS[name]
     kind = dataclasses.replace(kind, variation=dataclasses.replace(kind.variation, flip=0, grey=0, shift=0, **changes))
     with cheating.stream(pictures, kind, 8, 8) as stream:
-        stream.permutations = np.arange(1, 10)[None]
-        return stream.puzzle(0, 0, 0)[0], stream.batch(np.arange(1))[0].reshape(9, 3, -1)
+        stream.task = dataclasses.replace(stream.task, permutations=np.arange(1, 10)[None])
+        return stream.example(0, 0, 0)[0], stream.batch(np.arange(1))[0].reshape(9, 3, -1)
 
 
 def edge_jump(tiles):

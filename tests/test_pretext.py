@@ -15,8 +15,9 @@ import pytest
 from conftest import ROOT
 from test_photo_archive import archive, image_bytes
 
-from helpers import jigsaw, nets, photo_archive, pretext, recipes, solver, weights
+from helpers import jigsaw, nets, photo_archive, pretext, recipes, solver, tasks, weights
 
+PUZZLES = tasks.Puzzles(jigsaw.choose_permutations(4))
 SMALL = dict(fc6=8, fc7=16, width=1 / 16)
 
 
@@ -74,7 +75,7 @@ def test_the_card_says_what_the_run_measured(photos, run):
 def test_the_card_of_a_long_training_keeps_first_and_last_epoch(photos, run):
     history = pd.concat([run.history] * 40, ignore_index=True).assign(epoch=range(1, 121))
     long = dataclasses.replace(run, history=history)
-    card = pretext.card(long, "photos.zip", photo_archive.read(photos), 4, 20, "")
+    card = pretext.card(long, PUZZLES, "photos.zip", photo_archive.read(photos), "")
     rows = [int(line.split("|")[1]) for line in card.splitlines() if re.match(r"\| \d", line)]
     assert len(rows) == pretext.CARD_ROWS and rows[0] == 1 and rows[-1] == 120
 
@@ -126,7 +127,7 @@ def test_validation_puzzles_are_cut_from_held_out_photographs(photos, tmp_path, 
         everything.names, everything.checksums, tuple(np.full((60, 60, 3), i, np.uint8) for i in range(41))
     )
     with pytest.raises(KeyboardInterrupt):
-        pretext.train(flat, tmp_path / "cfn", recipes.CFN_QUICK_LEARNER, 4, 20, workers=0)
+        pretext.train(PUZZLES, flat, tmp_path / "cfn", recipes.CFN_QUICK_LEARNER, 20, workers=0)
     held_out = {everything.names[i] for i in (0, 20, 40)}
     assert dealt["training"] == set(everything.names) - held_out
     assert set(np.unique(dealt["validation"].inputs)) == {0, 20, 40}
@@ -151,3 +152,32 @@ def test_killed_in_the_middle_the_command_goes_on(photos, run, tmp_path):
     resumed = command(photos, folder, "--workers", "0")
     assert resumed.result["status"] == "all epochs"
     assert weights.fingerprint(resumed.weights()) == weights.fingerprint(run.weights())
+
+
+@pytest.mark.parametrize("task", ["rotations", "labels"])
+def test_another_task_has_as_many_passes_and_goes_on_where_it_was_paused(task, tmp_path):
+    rng = np.random.default_rng(0)
+    files = {
+        f"{'ab'[i % 2]}/{i}.png": image_bytes(rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)) for i in range(41)
+    }
+    photos = archive(tmp_path / "photos.zip", files | {"loose.png": next(iter(files.values()))})
+    whole = command(photos, tmp_path / "whole", "--workers", "0", "--task", task)
+    assert whole.result["settings"]["examples"] == [9 * 20, 9 * 8, 0]
+    assert whole.result["settings"]["recipe"]["batch_size"] == 9 * 8 and len(whole.iterations) == 3 * 3
+    parts = [command(photos, tmp_path / "parts", "--seconds", "0.001", "--workers", n, "--task", task) for n in "01"]
+    assert [part.result["status"] for part in parts] == ["paused", "paused"]
+    resumed = command(photos, tmp_path / "parts", "--workers", "0", "--task", task)
+    assert weights.fingerprint(resumed.weights()) == weights.fingerprint(whole.weights())
+    assert list(weights.read(whole.folder / "trunk.caffemodel")) == list(nets.CONVOLUTIONS)
+    card = (whole.folder / "trunk.md").read_text()
+    best = whole.result["best_epoch"]
+    chance, pictures, held_out = ("4 rotations (chance 25.0%)", 42, 3) if task == "rotations" else ("2 folders", 41, 3)
+    assert f"{best * 180:,} passes of a tile" in card
+    assert chance in card and f"--task {task}" in card and "% on 72 " in card
+    assert f"{pictures - held_out} photographs of photos.zip for training" in card
+    assert "no label of any photograph was used" in card or task == "labels"
+
+
+def test_labels_without_folders_are_refused_with_the_way_out(photos, tmp_path):
+    with pytest.raises(ValueError, match="put each class into a folder of its own"):
+        command(photos, tmp_path / "cfn", "--workers", "0", "--task", "labels")

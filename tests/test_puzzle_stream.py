@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers import jigsaw, photo_archive
-from helpers.puzzle_stream import SLOTS, PuzzleStream
+from helpers import jigsaw, photo_archive, tasks
+from helpers.puzzle_stream import SLOTS, Stream
 
 PERMUTATIONS = jigsaw.choose_permutations(4)
 SMALL = dict(tile=12, cell=16)
@@ -22,10 +22,9 @@ def photographs(count=7, seed=0):
     return photo_archive.Photos(tuple(f"{i:05d}" for i in range(count)), tuple(range(count)), pixels)
 
 
-def stream(size=45, workers=0, photos=None, batch_size=20, **options):
-    return PuzzleStream(
-        photographs() if photos is None else photos, PERMUTATIONS, size, batch_size, workers=workers, **SMALL | options
-    )
+def stream(size=45, workers=0, photos=None, batch_size=20, task=None, **options):
+    task = task or tasks.Puzzles(PERMUTATIONS, **SMALL | options)
+    return Stream(task, photographs() if photos is None else photos, size, batch_size, workers)
 
 
 def epoch(puzzles, batch_size=20, seed=0, number=1):
@@ -66,7 +65,7 @@ def test_epochs_and_seeds_are_fresh_and_can_be_dealt_again():
 def test_all_photographs_and_labels_are_dealt_evenly():
     flat = tuple(np.full((50, 50, 3), i, np.uint8) for i in range(7))
     photos = photo_archive.Photos(photographs().names, photographs().checksums, flat)
-    tiles, labels = stream(photos=photos).puzzles(0, 1, range(700))
+    tiles, labels = stream(photos=photos).examples(0, 1, range(700))
     for values, kinds in ((tiles[:, 0, 0, 0, 0], 7), (labels, 4)):
         counts = np.bincount(values, minlength=kinds)
         assert len(counts) == kinds and abs(counts / 700 * kinds - 1).max() < 0.35
@@ -77,7 +76,7 @@ def test_a_puzzle_lies_under_its_label():
     cells = np.repeat(np.repeat(np.arange(1, 10, dtype=np.uint8).reshape(3, 3), 40, axis=0), 40, axis=1)
     photos = photo_archive.Photos(("a",), (0,), (np.repeat(cells[..., None], 3, axis=2),))
     plain = jigsaw.Variation(scale=(1, 1), flip=0, grey=0, blur=0, shift=0)
-    puzzles, labels = stream(photos=photos, variation=plain, tile=10, cell=40).puzzles(0, 1, range(20))
+    puzzles, labels = stream(photos=photos, variation=plain, tile=10, cell=40).examples(0, 1, range(20))
     np.testing.assert_array_equal(puzzles[:, :, 5, 5, 0], PERMUTATIONS[labels])
 
 
@@ -85,7 +84,7 @@ def test_held_out_photographs_are_never_dealt():
     flat = tuple(np.full((50, 50, 3), i, np.uint8) for i in range(60))
     photos = photo_archive.Photos(tuple(f"{i:02d}" for i in range(60)), tuple(range(60)), flat)
     training, held_out = photos.split(20)
-    dealt = [set(np.unique(stream(photos=part).puzzles(0, 1, range(400))[0])) for part in (training, held_out)]
+    dealt = [set(np.unique(stream(photos=part).examples(0, 1, range(400))[0])) for part in (training, held_out)]
     assert dealt == [set(range(60)) - {0, 20, 40}, {0, 20, 40}]
 
 
