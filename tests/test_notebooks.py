@@ -34,12 +34,10 @@ def test_the_notebooks_are_numbered_without_a_gap():
 def test_a_notebook_alone_says_what_to_do(tmp_path):
     """Downloaded from its page, or opened in an editor that starts its kernel elsewhere."""
     first = next(cell.source for cell in read(PATHS[1]).cells if cell.cell_type == "code")
-    script = "\n".join("        pass" if line.strip().startswith("!") else line for line in first.splitlines())
+    script = "\n".join("    pass" if line.strip().startswith("!") else line for line in first.splitlines())
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("FileNotFoundError") and str(tmp_path) in last and "git clone" in last
-    below = ROOT / "notebooks" / "somewhere"  # a folder below the course, made by nobody: the kernel's may be any
-    assert next(place for place in (below, *below.parents) if (place / "helpers" / "course.py").is_file()) == ROOT
     assert not subprocess.run([sys.executable, "-c", script], cwd=ROOT / "notebooks", capture_output=True).returncode
 
 
