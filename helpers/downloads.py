@@ -69,7 +69,10 @@ def fetch(path, urls, digest=None, silence=SILENCE):
 def verify(path, digest):
     """Raise ValueError where the file at `path` has not the checksum `digest`, as in fetch."""
     if not _matches(path, digest):
-        raise ValueError(f"{path} is not the file it should be, {digest}. Delete it and fetch it again.")
+        raise ValueError(
+            f"{path} is not the file it should be, {digest}: it is damaged, cut short or another version. Get it again "
+            "under that name, or take this one out of the way."
+        )
 
 
 def _lock(file, path):

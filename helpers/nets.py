@@ -152,6 +152,13 @@ def branch(classes, trains="all", batch_size=128, fillers="authors", width=1.0):
     return _message(spec, f"CFN branch, {classes} classes")
 
 
+def trunk():
+    """The convolutions of `branch` alone, data (N, 3, 64, 64) to pool5: what the shipped caffemodel holds."""
+    net = up_to(branch(1, batch_size=1), "pool5_s1")
+    net.name = "CFN, conv1 to pool5"
+    return net
+
+
 def upper_branch(classes, trains, features, batch_size=128):
     """The layers of `branch` from `trains` on, for cached activations of the blob READS[trains].
 

@@ -97,10 +97,7 @@ def epoch_line(row, active, task, size):
 
 def trunk(run):
     """{layer: arrays} of the best epoch's convolutions, BatchNorm folded in where the net has it."""
-    whole = nets.read(run.folder / "train.prototxt")
-    last = [layer.name for layer in whole.layer].index("pool5_s1")
-    del whole.layer[last + 1 :]
-    convolutions = nets.instantiate(whole)
+    convolutions = nets.instantiate(nets.up_to(nets.read(run.folder / "train.prototxt"), "pool5_s1"))
     convolutions.copy_from(str(run.best))
     folded = weights.fold_batch_norm(weights.of(convolutions))
     return {name: folded[name] for name in nets.CONVOLUTIONS}
@@ -205,7 +202,7 @@ def main(words=None):
         workers=workers,
         seed=chosen.seed,
     )
-    weights.write(run.folder / "trunk.caffemodel", trunk(run))
+    weights.write(run.folder / "trunk.caffemodel", trunk(run), nets.trunk())
     command = runs.command("helpers.pretext", words)
     text = card(run, task, chosen.photos.name, photos, command)
     (run.folder / "trunk.md").write_text(text)

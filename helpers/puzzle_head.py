@@ -18,6 +18,7 @@ import numpy as np
 from helpers import (
     course,
     datasets,
+    downloads,
     evaluation,
     features,
     jigsaw,
@@ -39,6 +40,7 @@ LAYERS = ("fc6_s1", "fc7", "fc8")
 CUTS = 2  # times that each photograph is cut to train on
 TOLERANCE = 0.002  # of an accuracy: other processors round differently
 FILE, CARD = zoo.PRETRAINED / "cfn_jigsaw_head.caffemodel", zoo.PRETRAINED / "cfn_jigsaw_head.md"
+DIGEST = "sha256:2c1ff54d882a2269a8ba86c536da98a218600b6a72a990496b019d4cff3b6d7a"  # of FILE
 SHOWN = 500  # puzzles of the ten photographs of the course, of which neither trunk nor head has seen any
 
 
@@ -88,8 +90,15 @@ def load(head=FILE):
         nets.stacked_cfn(len(permutations()), batch_size=16, fc6=FC6, fc7=FC7, fillers="he", dropout=False)
     )
     weights.transplant(zoo.load("ours"), net)
+    if head == FILE:
+        downloads.verify(head, DIGEST)
     weights.transplant(weights.read(head), net, LAYERS)
     return net
+
+
+def net_of_head():
+    """The prototxt of fc6 to fc8, without BatchNorm, from the nine tiles' pool5 to the scores of the permutations."""
+    return nets.up_to(nets.puzzle_head(len(permutations()), (256, 3, 3), 1, FC6, FC7, batch_norm=False), "fc8")
 
 
 def answers(net, puzzles):
@@ -210,7 +219,7 @@ def main(words=None):
             print(f"{what}: {measured:.1%} of the puzzles, {stated:.1%} in the card")
         return 0 if all(abs(stated - measured) < TOLERANCE for _, stated, measured in found) else 1
     run = train(photos, chosen.folder)
-    weights.write(run.folder / "head.caffemodel", weights.fold_batch_norm(run.weights()))
+    weights.write(run.folder / "head.caffemodel", weights.fold_batch_norm(run.weights()), net_of_head())
     net = load(run.folder / "head.caffemodel")
     command = runs.command("helpers.puzzle_head", words)
     accuracies = [score(net, *exam) for exam in (held_out(photos), shown())]
