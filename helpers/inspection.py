@@ -1,6 +1,5 @@
 """What a net looks at: the part of an image that a unit sees, the patches a filter likes, what a class depends on."""
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,8 +121,5 @@ def own_image(content, name, size=recipes.IMAGE_SIZE):
 
     Raises ValueError, with the way out, where the bytes are no image.
     """
-    try:
-        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
-    except archives.BROKEN_IMAGE as error:
-        raise ValueError(f"{name} is not an image that can be read; choose a JPEG, PNG or WebP file") from error
+    picture = Image.fromarray(archives.picture(content, name))
     return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR))
