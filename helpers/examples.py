@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from helpers import device
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -104,11 +106,12 @@ def feed(net, data, labels):
 
 
 def forward(net, examples, blobs, batch_size=128, rank=0, ranks=1):
-    """Yield {name: array copy} of the named blobs after a forward pass over each batch, in order.
+    """Yield {name: array copy} of the named blobs after a forward pass over each batch, in order, on device.use's.
 
     With them come "size", the batch's length, and "rows", the slice of the examples it holds.
     rank, ranks: process `rank` of `ranks` takes every ranks-th batch.
     """
+    device.use()
     check(net, examples)
     for start in range(rank * batch_size, len(examples), ranks * batch_size):
         rows = slice(start, min(start + batch_size, len(examples)))

@@ -346,6 +346,15 @@ def up_to(net, last):
     return short
 
 
+def clear_fillers(net):
+    """Take the initial values of parameters out of a prototxt message, in place: quicker, where they do not matter."""
+    for layer in (*net.layer, *net.layers):
+        for field, value in layer.ListFields():
+            for inner in value.DESCRIPTOR.fields if field.name.endswith("_param") else ():
+                if inner.name.endswith("_filler"):
+                    value.ClearField(inner.name)
+
+
 def instantiate(net, phase=caffe.TEST):
     """A caffe.Net from a prototxt message. Raises ValueError, in Caffe's own words, for a net that it cannot build."""
     with tempfile.TemporaryDirectory() as folder:
@@ -469,11 +478,8 @@ def _asked_in(phase, net, question, data):
     plain, taken, known = caffe_pb2.NetParameter(), [], caffe.layer_type_list()
     plain.CopyFrom(net)
     absent = [layer.name for layer, _ in _absent(net)]
+    clear_fillers(plain)
     for layer in (*plain.layer, *plain.layers):
-        for field, value in layer.ListFields():
-            for inner in value.DESCRIPTOR.fields if field.name.endswith("_param") else ():
-                if inner.name.endswith("_filler"):
-                    value.ClearField(inner.name)
         kind, source = _reader(layer)
         unread = kind in ("data", "annotateddata") or layer.name in absent or layer.type not in known  # no LMDB here
         if kind and unread and _phased(layer, phase):

@@ -33,6 +33,11 @@ ITERATION_COLUMNS = ["iteration", "epoch", "loss", "learning_rate"]
 FINISHED = ("stopped early", "all epochs")  # how a training has ended that another call does not go on with
 
 
+def plain(settings):
+    """Settings as JSON gives them back: NumPy's numbers as Python's, paths as text."""
+    return json.loads(json.dumps(settings, default=lambda value: getattr(value, "tolist", value.__str__)()))
+
+
 def settings_of(folder):
     """The settings that the training in `folder` was started with, None where there is none."""
     path = folder / "settings.json"

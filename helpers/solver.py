@@ -134,6 +134,7 @@ def fit(
     folder = pathlib.Path(folder)
     backup = backup or course.backup_folder()
     settings = _settings(net, recipe, training, validation, test, initial, layers, seed)
+    recipe, seed = dataclasses.replace(recipe, **settings["recipe"]), settings["seed"]  # without NumPy's numbers
     if backup:
         backups.bring_back(folder, backup)
     if runs.finished(folder, settings):
@@ -396,16 +397,18 @@ def score(net, examples, batch_size=128, team=None):
 def _settings(net, recipe, training, validation, test, initial, layers, seed):
     """What decides the course of a training; two runs with equal settings are the same run."""
     chosen = {name: initial[name] for name in layers if name in initial} if initial else None
-    return {
-        "recipe": dataclasses.asdict(recipe),
-        "net": zlib.crc32(str(net).encode()),
-        "seed": seed,
-        "training": training.fingerprint(),
-        "validation": validation.fingerprint(),
-        "test": test.fingerprint() if test else None,
-        "initial": weights.fingerprint(chosen),
-        "examples": [len(training), len(validation), len(test) if test else 0],
-    }
+    return runs.plain(
+        {
+            "recipe": dataclasses.asdict(recipe),
+            "net": zlib.crc32(str(net).encode()),
+            "seed": seed,
+            "training": training.fingerprint(),
+            "validation": validation.fingerprint(),
+            "test": test.fingerprint() if test else None,
+            "initial": weights.fingerprint(chosen),
+            "examples": [len(training), len(validation), len(test) if test else 0],
+        }
+    )
 
 
 def _test(team, folder, test):

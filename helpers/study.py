@@ -75,12 +75,17 @@ def command_of(planned, trunk):
 
 
 def keep_filters(folder, planned, trunk):
-    """A function for solver.fit's on_epoch that keeps conv1 of the newest snapshot, float16, in FOLDER/conv1/."""
+    """A function for solver.fit's on_epoch that keeps conv1 of the newest snapshot, float16, in FOLDER/conv1/.
+
+    It makes that folder itself: fit may move FOLDER aside, with what another training left in it.
+    """
     kept = folder / "conv1"
-    kept.mkdir(parents=True, exist_ok=True)
-    np.save(kept / "0000.npy", trainings.trunk(planned.start, planned.seed, trunk)["conv1_s1"][0].astype(np.float16))
 
     def keep(row, _):
+        kept.mkdir(exist_ok=True)
+        if not (kept / "0000.npy").exists():
+            first = trainings.trunk(planned.start, planned.seed, trunk)["conv1_s1"][0]
+            np.save(kept / "0000.npy", first.astype(np.float16))
         filters = weights.read(max(folder.glob("snapshot_*")) / "last.caffemodel")["conv1_s1"][0]
         np.save(kept / f"{row['epoch']:04d}.npy", filters.astype(np.float16))
 
@@ -125,8 +130,7 @@ def run_one(planned, trunk, seconds, dry=False, into=None):
         on_epoch = keep_filters(trainings.folder(planned, dry), planned, trunk) if keep else None
         run = trainings.train(planned, trunk, max(seconds - RESERVE, 1.0), dry, on_epoch)
     except trainings.NotAtHand as reason:
-        if not dry and not finished(planned, trunk):
-            records.write_not_run(planned, str(reason))
+        records.write_not_run(planned, str(reason), into)
         return f"{planned.name}: not run, {reason}"
     except trainings.OutOfTime as reason:
         return f"{planned.name}: no time left, {reason}; the same command goes on from there"
@@ -147,11 +151,17 @@ def run_one(planned, trunk, seconds, dry=False, into=None):
 
 
 def run_many(waiting, options, deadline):
-    """Train Planned runs in processes of their own, `jobs` at a time, each after the run it waits for."""
-    running, unfinished = {}, {planned.name for planned in waiting}
+    """Train Planned runs in processes of their own, `jobs` at a time, each after the run it waits for.
+
+    Returns how many of them failed, and prints which.
+    """
+    running, unfinished, failed = {}, {planned.name for planned in waiting}, []
     while waiting or running:
-        for process in [process for process in running if process.poll() is not None]:
-            unfinished.discard(running.pop(process).name)  # one that failed is not waited for: the next says so itself
+        for process, status in [(process, process.poll()) for process in running]:
+            if status is not None:
+                name = running.pop(process).name
+                unfinished.discard(name)  # one that failed is not waited for: the next says so itself
+                failed += [name] if status else []
         if deadline - time.monotonic() < 2 * RESERVE:
             waiting = []
         for planned in waiting:
@@ -164,6 +174,9 @@ def run_many(waiting, options, deadline):
                 running[subprocess.Popen([sys.executable, "-m", "helpers.study", *words])] = planned
         waiting = [planned for planned in waiting if planned not in running.values()]
         time.sleep(0.1)
+    if failed:
+        print(f"{', '.join(failed)}: failed, for the reason above; the same command goes on from what is saved")
+    return len(failed)
 
 
 def main(words=None):
@@ -183,7 +196,7 @@ def main(words=None):
         return 0
     waiting = [planned for planned in runs if options.dry or options.again or not finished(planned, options.trunk)]
     if options.jobs > 1:
-        return run_many(waiting, options, deadline)
+        return bool(run_many(waiting, options, deadline))
     for planned in waiting:
         if deadline - time.monotonic() < 2 * RESERVE:
             print(f"{planned.name}: no time left for it; the same command goes on from here")

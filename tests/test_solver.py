@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from google.protobuf import text_format
 
-from helpers import evaluation, features, nets, recipes, runs, solver, weights
+from helpers import evaluation, features, memory, nets, recipes, runs, solver, weights
 from helpers.examples import Examples, feed
 
 CLASSES = 3
@@ -416,3 +417,29 @@ def test_caffe_on_the_command_line_reads_the_run(tmp_path):
 def test_load_says_what_to_do_where_there_is_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="run the notebook"):
         solver.load(tmp_path)
+
+
+def test_numbers_of_numpy_make_the_same_run(tmp_path, capsys):
+    """In seed and recipe; settings.json has Python's, so the second call finds the first one's run."""
+    changed = dict(max_epochs=np.int64(1), batch_size=np.int32(RECIPE.batch_size), epsilon=np.float32(0.5))
+    recipe = dataclasses.replace(RECIPE, **changed, base_lr=np.float64(RECIPE.base_lr))
+    fit(tmp_path / "run", recipe, seed=np.int64(3))
+    plain = {name: value.item() for name, value in changed.items()}
+    fit(tmp_path / "run", dataclasses.replace(RECIPE, **plain), seed=3)
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"] and capsys.readouterr().out == ""
+
+
+def test_settings_are_plain():
+    given = {"a": np.float32(0.5), "b": np.bool_(True), "c": pathlib.Path("x"), "d": np.uint8(3), "e": np.arange(2)}
+    assert runs.plain(given) == {"a": 0.5, "b": True, "c": "x", "d": 3, "e": [0, 1]}
+
+
+def test_a_containers_page_cache_is_free(tmp_path, monkeypatch):
+    """Its files' pages are given back when memory is wanted; what programs hold is not."""
+    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+    stat = "anon 100\ninactive_file 5000000\nactive_file 1000000"
+    for name, text in {"max": 10**7, "current": 9 * 10**6, "stat": stat}.items():
+        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+    assert memory.free() == 7 * 10**6
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free() > 10**7

@@ -294,6 +294,52 @@ def test_several_at_a_time_wait_for_what_they_need(monkeypatch):
     assert all(not set(nets) <= together for together in started.values())
 
 
+def test_processes_that_fail_are_told_and_end_with_an_error(monkeypatch, capsys):
+    class Process:
+        def __init__(self, words):
+            self.status = 1 if "cifar100_last_layer_he_s0" in words else -9 if "cifar100_scratch_s0" in words else 0
+
+        def poll(self):
+            return self.status
+
+    monkeypatch.setattr(study.subprocess, "Popen", Process)
+    names = ["cifar100_last_layer_jigsaw_s0", "cifar100_last_layer_he_s0", "cifar100_scratch_s0"]
+    assert study.main(["--jobs", "2", "--again", "--only", ",".join(names)])
+    assert capsys.readouterr().out.startswith("cifar100_last_layer_he_s0, cifar100_scratch_s0: failed")
+    assert not study.main(["--jobs", "2", "--again", "--only", names[0]])
+
+
+def test_a_run_whose_settings_changed_keeps_its_filters_aside(trunk, runs, monkeypatch):
+    """One that keeps conv1 after each epoch: the older run, with its filters, is moved, and the new one has its own."""
+    study.main(["--trunk", trunk, "--only", f"{LAST},{TUNED}"])
+    changed = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, weight_decay=0.1)
+    monkeypatch.setattr(recipes, "CIFAR100_FINE_TUNE", changed)
+    trainings.data.cache_clear()
+    print(study.run_one(plan.everything()[TUNED], trunk, 100))
+    for folder in (runs / TUNED, runs / f"{TUNED}.1"):
+        assert sorted(path.name for path in (folder / "conv1").iterdir()) == ["0000.npy", "0001.npy", "0002.npy"]
+    assert sorted(records.load(TUNED).filters()) == [0, 1, 2]
+
+
+def test_not_run_is_written_where_nothing_was(trunk, tmp_path, monkeypatch):
+    """Not over a paused record; and into the folder that was asked for."""
+    planned = plan.everything()[LAST]
+    train = trainings.train
+    monkeypatch.setattr(trainings, "train", lambda planned, trunk, seconds, *rest: train(planned, trunk, 1e-9, *rest))
+    study.run_one(planned, trunk, 30)
+
+    def not_at_hand(*_):
+        raise trainings.NotAtHand("no data")
+
+    monkeypatch.setattr(trainings, "train", not_at_hand)
+    assert study.run_one(planned, trunk, 30) == f"{LAST}: not run, no data"
+    assert records.load(LAST).result["status"] == "paused"
+    study.run_one(planned, trunk, 30, into=tmp_path / "elsewhere")
+    assert records.label(LAST, tmp_path / "elsewhere") == "not run: no data"
+    study.run_one(plan.everything()[FEW], trunk, 30, into=tmp_path / "elsewhere")
+    assert records.names() == [LAST]
+
+
 def test_a_name_that_matches_nothing_is_refused():
     with pytest.raises(ValueError, match="--only cifar10 matches no run"):
         study.chosen("cifar10")
