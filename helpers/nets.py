@@ -20,6 +20,13 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 TILES = 9
+_READERS = {  # layers that read data from files, and where each says from which
+    "Data": "data_param",
+    "AnnotatedData": "data_param",
+    "ImageData": "image_data_param",
+    "WindowData": "window_data_param",
+    "HDF5Data": "hdf5_data_param",
+}
 TRAINS = ("all", "conv2", "conv3", "conv4", "conv5", "fc6")  # the index is how many convolutions are frozen
 # The blob that each of them reads: while all before it is frozen, so is that.
 READS = {"conv2": "norm1_s1", "conv3": "norm2_s1", "conv4": "conv3_s1", "conv5": "conv4_s1", "fc6": "pool5_s1"}
@@ -322,18 +329,50 @@ def alexnet_c100(classes=100, batch_size=100):
 def read(path):
     """The prototxt message (NetParameter) of a file, of yours or anybody's.
 
-    Comments may be in any encoding. Raises ValueError, naming the file and the line, for what is no prototxt.
+    Comments may be in any encoding; the `layers` of 2014 become today's `layer`. Raises ValueError, naming the file and
+    the line, for what is no prototxt.
     """
     try:
         text = pathlib.Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError:
         text = pathlib.Path(path).read_text("latin-1")  # any bytes; all that Caffe reads is ASCII
     try:
-        return text_format.Parse(text, caffe_pb2.NetParameter())
+        return _upgraded(text_format.Parse(text, caffe_pb2.NetParameter()))
     except text_format.ParseError as error:
         raise ValueError(
             f"{path} is not the prototxt of a net: {error} Correct that line; this Caffe knows no fields of others."
         ) from error
+
+
+def _upgraded(net):
+    """A prototxt message with `layers` as Caffe itself upgrades it (upgrade_proto.cpp); those of 2013 stay."""
+    types = {name.lower(): name for name in (*caffe.layer_type_list(), *_READERS)} | {"softmaxloss": "SoftmaxWithLoss"}
+    if not net.layers or any(old.HasField("layer") for old in net.layers):
+        return net
+    for old in net.layers:
+        new, kind = net.layer.add(), old.LayerType.Name(old.type).replace("_", "").lower()
+        for field, value in old.ListFields():
+            if field.name not in ("type", "param") and field.name in new.DESCRIPTOR.fields_by_name:
+                mine = getattr(new, field.name)
+                if hasattr(mine, "extend"):
+                    mine.extend(value)
+                elif field.message_type:
+                    mine.CopyFrom(value)
+                else:
+                    setattr(new, field.name, value)
+        new.type = types.get(kind, kind)
+        for number in range(max(len(old.param), len(old.blobs_lr), len(old.weight_decay))):
+            spec = new.param.add()
+            for field, values in (("name", old.param), ("lr_mult", old.blobs_lr), ("decay_mult", old.weight_decay)):
+                if number < len(values) and values[number] != "":
+                    setattr(spec, field, values[number])
+        source = _source(new)
+        for name in ("scale", "mean_file", "crop_size", "mirror") if source is not None else ():
+            if name in source.DESCRIPTOR.fields_by_name and source.HasField(name):
+                setattr(new.transform_param, name, getattr(source, name))
+                source.ClearField(name)
+    net.ClearField("layers")
+    return net
 
 
 def up_to(net, last):
@@ -348,7 +387,7 @@ def up_to(net, last):
 
 def clear_fillers(net):
     """Take the initial values of parameters out of a prototxt message, in place: quicker, where they do not matter."""
-    for layer in (*net.layer, *net.layers):
+    for layer in net.layer:
         for field, value in layer.ListFields():
             for inner in value.DESCRIPTOR.fields if field.name.endswith("_param") else ():
                 if inner.name.endswith("_filler"):
@@ -399,29 +438,19 @@ def _tried(net, function):
     raise ValueError("; ".join([f"Caffe cannot build the net {net.name!r}: {reason}", *absent]))
 
 
-# Layers that read data from files, and where each says from which; in Caffe's older `layers`, DATA, HDF5_DATA, ...
-_READERS = {
-    "data": "data_param",
-    "annotateddata": "data_param",
-    "imagedata": "image_data_param",
-    "windowdata": "window_data_param",
-    "hdf5data": "hdf5_data_param",
-}
 _GUESSES = {1: (2, 4), 2: (128, 256), 3: (128, 256)}  # channels, height, width: two, to see what depends on them
 
 
-def _reader(layer):
-    """(its type as in _READERS, the message that says from where it reads) of a data layer; (None, None) of another."""
-    kind = layer.type if isinstance(layer.type, str) else caffe_pb2.V1LayerParameter.LayerType.Name(layer.type)
-    kind = kind.replace("_", "").lower()
-    return (kind, getattr(layer, _READERS[kind])) if kind in _READERS else (None, None)
+def _source(layer):
+    """The message that says from where a data layer reads; None of another layer."""
+    return getattr(layer, _READERS[layer.type]) if layer.type in _READERS else None
 
 
 def _absent(net):
     """[(layer, file)] of the files that a net's data layers read and that are not here."""
     found = []
-    for layer in (*net.layer, *net.layers):
-        source = _reader(layer)[1]
+    for layer in net.layer:
+        source = _source(layer)
         if source is not None:
             files = [source.source, getattr(source, "mean_file", ""), layer.transform_param.mean_file]
             found += [(layer, path) for path in files if path and not pathlib.Path(path).exists()]
@@ -433,18 +462,18 @@ def _example(layer):
 
     Raises ValueError for HDF5, where only the file knows how many axes there are.
     """
-    (kind, source), transform = _reader(layer), layer.transform_param
-    if kind == "hdf5data":
+    source, transform = _source(layer), layer.transform_param
+    if layer.type == "HDF5Data":
         raise ValueError(
             f"{layer.name} reads {source.source}, which is not here, and only that file says what shape its blobs "
             "have: give the shape of one example, data=(...)"
         )
     size = transform.crop_size or source.crop_size
     height, width = size, size
-    if kind == "imagedata" and not size:
+    if layer.type == "ImageData" and not size:
         height, width = source.new_height, source.new_width
-    if kind in ("imagedata", "windowdata"):
-        channels = 3 if kind == "windowdata" or source.is_color else 1
+    if layer.type in ("ImageData", "WindowData"):
+        channels = 3 if layer.type == "WindowData" or source.is_color else 1
     elif transform.force_gray:
         channels = 1
     else:  # cropped images are photographs, in colour unless they say otherwise
@@ -479,10 +508,10 @@ def _asked_in(phase, net, question, data):
     plain.CopyFrom(net)
     absent = [layer.name for layer, _ in _absent(net)]
     clear_fillers(plain)
-    for layer in (*plain.layer, *plain.layers):
-        kind, source = _reader(layer)
-        unread = kind in ("data", "annotateddata") or layer.name in absent or layer.type not in known  # no LMDB here
-        if kind and unread and _phased(layer, phase):
+    for layer in plain.layer:
+        source = _source(layer)
+        unread = layer.type in ("Data", "AnnotatedData") or layer.name in absent or layer.type not in known  # no LMDB
+        if source is not None and unread and _phased(layer, phase):
             taken.append((layer, [source.batch_size or 1, *(data or _example(layer))], source.source))
     words = [
         f"{layer.name} reads {file}, which is not read here: it is taken to give {' x '.join(map(str, shape))}"
@@ -493,7 +522,7 @@ def _asked_in(phase, net, question, data):
     answers = []
     for turn in range(2 if any(None in shape for _, shape, _ in taken) else 1):
         for layer, shape, _ in taken:
-            layer.type = "DummyData" if isinstance(layer.type, str) else caffe_pb2.V1LayerParameter.DUMMY_DATA
+            layer.type = "DummyData"
             layer.ClearField("dummy_data_param")
             whole = [_GUESSES[axis][turn] if n is None else n for axis, n in enumerate(shape)]
             for number in range(len(layer.top)):

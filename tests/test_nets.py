@@ -278,3 +278,32 @@ def test_memory_data_has_its_shape_in_the_prototxt():
 def test_what_caffe_cannot_build_is_an_exception_in_its_words(net, reason):
     with pytest.raises(ValueError, match=f"Caffe cannot build the net '': .*{reason}"):
         nets.instantiate(net)
+
+
+def test_layers_of_2014_are_read_as_caffe_upgrades_them(tmp_path):
+    """Types, weights' names and rates, data's transformation; and Caffe builds the same from both."""
+    (tmp_path / "net.prototxt").write_text(
+        """layers { name: "d" type: DATA top: "data" top: "label" include { phase: TRAIN }
+            data_param { source: "db" batch_size: 4 crop_size: 9 mean_file: "m" mirror: true scale: 0.5 } }
+        layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" param: "w" blobs_lr: 1 blobs_lr: 2 weight_decay: 1
+            weight_decay: 0 convolution_param { num_output: 8 kernel_size: 5 } }
+        layers { name: "r" type: RELU bottom: "c" top: "c" }
+        layers { name: "i" type: INNER_PRODUCT bottom: "c" top: "i" inner_product_param { num_output: 3 } }
+        layers { name: "l" type: SOFTMAX_LOSS bottom: "i" bottom: "label" top: "l" loss_weight: 2 }"""
+    )
+    net = nets.read(tmp_path / "net.prototxt")
+    data, convolution = net.layer[:2]
+    assert [layer.type for layer in net.layer] == ["Data", "Convolution", "ReLU", "InnerProduct", "SoftmaxWithLoss"]
+    assert (data.transform_param.crop_size, data.transform_param.mirror, data.transform_param.scale) == (9, True, 0.5)
+    assert not data.data_param.HasField("crop_size") and data.include[0].phase == caffe.TRAIN
+    assert [(p.name, p.lr_mult, p.decay_mult) for p in convolution.param] == [("w", 1, 1), ("", 2, 0)]
+    assert list(net.layer[4].bottom) == ["i", "label"] and list(net.layer[4].loss_weight) == [2]
+    with pytest.warns(UserWarning, match="d reads db, which is not read here: it is taken to give 4 x 3 x 9 x 9"):
+        assert nets.parameter_counts(net) == {"c": 608, "i": 603}
+
+
+@pytest.mark.parametrize("kind", caffe_pb2.V1LayerParameter.LayerType.keys()[1:])
+def test_every_type_of_2014_has_its_name_of_today(tmp_path, kind):
+    (tmp_path / "net.prototxt").write_text(f'layers {{ name: "x" type: {kind} }}')
+    (layer,) = nets.read(tmp_path / "net.prototxt").layer
+    assert layer.type in (*caffe.layer_type_list(), "ImageData", "WindowData")
