@@ -135,4 +135,6 @@ def naming(archive):
     except (*BROKEN, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # seeking before the file's start
             raise
-        raise ValueError(f"{archive} is broken or no archive ({error}). Delete it and fetch it again.") from error
+        raise ValueError(
+            f"{archive} is broken or no archive that can be read ({error}). Get it again, without a password."
+        ) from error
