@@ -70,8 +70,8 @@ def verify(path, digest):
     """Raise ValueError where the file at `path` has not the checksum `digest`, as in fetch."""
     if not _matches(path, digest):
         raise ValueError(
-            f"{path} is not the file it should be, {digest}: it is damaged, cut short or another version. Get it again "
-            "under that name, or take this one out of the way."
+            f"{path} is not the file it should be, {digest}: it is damaged, cut short or another version of it. Put "
+            "that file in its place."
         )
 
 

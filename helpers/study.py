@@ -74,7 +74,7 @@ def command_of(planned, trunk):
     return f"python -m helpers.study --again --only {planned.name}{from_trunk}"
 
 
-def keep_filters(folder, planned, trunk):
+def keep_filters(folder, planned, trunk, dry=False):
     """A function for solver.fit's on_epoch that keeps conv1 of the newest snapshot, float16, in FOLDER/conv1/.
 
     It makes that folder itself: fit may move FOLDER aside, with what another training left in it.
@@ -84,7 +84,8 @@ def keep_filters(folder, planned, trunk):
     def keep(row, _):
         kept.mkdir(exist_ok=True)
         if not (kept / "0000.npy").exists():
-            first = trainings.trunk(planned.start, planned.seed, trunk)["conv1_s1"][0]
+            statistics = trainings.data_of(planned, dry).statistics
+            first = trainings.trunk(planned.start, planned.seed, trunk, statistics)["conv1_s1"][0]
             np.save(kept / "0000.npy", first.astype(np.float16))
         filters = weights.read(max(folder.glob("snapshot_*")) / "last.caffemodel")["conv1_s1"][0]
         np.save(kept / f"{row['epoch']:04d}.npy", filters.astype(np.float16))
@@ -127,7 +128,7 @@ def run_one(planned, trunk, seconds, dry=False, into=None):
             return f"{planned.name}: test accuracy {found['test'][1].mean():.2%} by nearest pixels"
         start = start_of(planned, trunk)
         keep = planned.net == "branch" and planned.trains == "all" and planned.seed == 0
-        on_epoch = keep_filters(trainings.folder(planned, dry), planned, trunk) if keep else None
+        on_epoch = keep_filters(trainings.folder(planned, dry), planned, trunk, dry) if keep else None
         run = trainings.train(planned, trunk, max(seconds - RESERVE, 1.0), dry, on_epoch)
     except trainings.NotAtHand as reason:
         records.write_not_run(planned, str(reason), into)

@@ -6,7 +6,7 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from helpers import nets, weights
+from helpers import nets, plots, weights
 
 
 @pytest.mark.parametrize(
@@ -246,6 +246,14 @@ def test_data_that_is_not_here_is_replaced_by_its_shape(net, answer):
         assert nets.blob_shapes(net)["data"] == answer[1]
     with pytest.warns(UserWarning, match="4 x 1 x 28 x 28"):
         assert nets.blob_shapes(net, data=(1, 28, 28))["conv1"] == (4, 8, 24, 24)
+
+
+@pytest.mark.filterwarnings("ignore:data reads train_lmdb")
+def test_a_net_of_unknown_shapes_is_not_drawn():
+    net = reads("Data", LMDB)
+    with pytest.raises(ValueError, match=r"depend on data: give them, nets.blob_shapes\(net, data=...\)"):
+        plots.architecture(net, nets.blob_shapes(net))
+    assert plots.architecture(net, nets.blob_shapes(net, data=(3, 9, 9)), nets.parameter_counts(net, data=(3, 9, 9)))
 
 
 def test_only_an_hdf5_file_knows_its_shape():
