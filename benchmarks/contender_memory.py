@@ -14,8 +14,10 @@ import time
 import numpy as np
 from contender import CLASSES, serve
 
-from helpers import datasets, experiments, features, nets, parallel, solver
-from helpers.examples import Examples
+from helpers import experiments, features, nets, solver
+from helpers.data import datasets
+from helpers.data.examples import Examples
+from helpers.training import parallel
 
 TRAINING, TEST = 50_000, 10_000
 

@@ -4,9 +4,10 @@ import html
 
 import numpy as np
 
-from helpers import drawing, inspection, jigsaw, preprocessing, puzzle_views
+from helpers import drawing, inspection, jigsaw, puzzle_views
 from helpers.board import DEALT, Board
 from helpers.controls import Explorer, Press, choice, tick, upload, uploaded
+from helpers.data import preprocessing
 
 ANY = "at random"
 SIDE = jigsaw.GRID * jigsaw.CELL + 45  # pixels, the short side of a photograph: nine cells, and room to cut elsewhere

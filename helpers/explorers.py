@@ -9,13 +9,15 @@ from dataclasses import replace
 import numpy as np
 from ipywidgets import FloatLogSlider, Layout
 
-from helpers import chart_views, jigsaw, preprocessing, puzzle_views, recipes, schedule
+from helpers import chart_views, jigsaw, puzzle_views, recipes
 from helpers.activation_explorer import activations
 from helpers.contest import contest
 from helpers.controls import WORDS, Explorer, choice, slider, stops, tick
+from helpers.data import preprocessing
 from helpers.filter_explorer import filters
 from helpers.loss_explorer import losses
 from helpers.mistake_explorer import mistakes
+from helpers.training import schedule
 
 __all__ = ["activations", "contest", "filters", "learning_rates", "losses", "mistakes", "puzzles"]
 

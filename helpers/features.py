@@ -6,8 +6,11 @@ import zlib
 
 import numpy as np
 
-from helpers import device, kept, nets, parallel
-from helpers.examples import Examples, forward
+from helpers import nets
+from helpers.data import kept
+from helpers.data.examples import Examples
+from helpers.training import device, parallel
+from helpers.training.forward import forward
 from helpers.weights import fingerprint, of
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from helpers import archives, evaluation, recipes
-from helpers.examples import Examples, feed
+from helpers import evaluation, recipes
+from helpers.data import archives
+from helpers.data.examples import Examples, feed
 
 OCCLUDER = 16  # pixels, the side of the square that hides a part of the image
 OCCLUDER_STEP = 8  # pixels between two places of it

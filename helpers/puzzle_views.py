@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from helpers import jigsaw, preprocessing
+from helpers import jigsaw
+from helpers.data import preprocessing
 from helpers.drawing import BLUE, LIVE_DPI, ORANGE, styled
 from helpers.pictures import as_pictures
 from helpers.views import EDGE, PAGE, TITLE, headline, outline, page, picture, write

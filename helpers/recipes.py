@@ -131,7 +131,7 @@ PHOTOS_PRETEXT = Recipe(
     batch_size=32,
 )
 
-# The same small CFN on many photographs, with and without precautions (helpers.cheating).
+# The same small CFN on many photographs, with and without precautions (helpers.pretext.cheating).
 PUZZLES_CHEATING = replace(
     PHOTOS_PRETEXT,
     name="puzzles_cheating",
@@ -174,8 +174,8 @@ CFN_QUICK_LEARNER = Recipe(
     batch_size=256,
 )
 
-# A small fc6 to fc8 on the frozen trunk that ships (helpers.puzzle_head), ours. An epoch is each cut of each photograph
-# once, in a fresh permutation.
+# A small fc6 to fc8 on the frozen trunk that ships (helpers.pretext.puzzle_head), ours. An epoch is each cut of each
+# photograph once, in a fresh permutation.
 CFN_HEAD = replace(
     CFN_QUICK_LEARNER,
     name="cfn_head",

@@ -12,7 +12,8 @@ import caffe
 import numpy as np
 import pandas as pd
 
-from helpers import course, downloads, nets, weights
+from helpers import course, nets, weights
+from helpers.data import downloads
 
 PRETRAINED = pathlib.Path(__file__).resolve().parent / "pretrained"
 # B, G, R means over the mean image that BVLC's trainings subtract (BVLC/caffe, examples/00-classification.ipynb prints

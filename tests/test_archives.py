@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from helpers import archives
+from helpers.data import archives
 
 
 def tar_of(path, members, mode="w:gz"):

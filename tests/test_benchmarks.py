@@ -5,7 +5,8 @@ import sys
 import pytest
 from conftest import ROOT
 
-from helpers import datasets, features, recipes
+from helpers import features, recipes
+from helpers.data import datasets
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import contender_memory

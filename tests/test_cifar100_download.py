@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from servers import cut_short, good, html, redirect, serve
 
-from helpers import datasets
+from helpers.data import datasets
 
 keras_cifar100 = pytest.importorskip("keras.src.datasets.cifar100")
 keras_config = pytest.importorskip("keras.src.backend.config")

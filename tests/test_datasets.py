@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from helpers import datasets, preprocessing
-from helpers.datasets import ImageSet
+from helpers.data import datasets, preprocessing
+from helpers.data.datasets import ImageSet
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from helpers import chart_views, controls, drawing, early_stopping, explorers, filters, inspection, nets, views
-from helpers.examples import Examples
+from helpers.data.examples import Examples
 from helpers.views import PAGE
 
 BENCHMARK = runpy.run_path(str(ROOT / "benchmarks" / "explorers.py"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import features, nets, weights
-from helpers.examples import Examples
+from helpers.data.examples import Examples
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from helpers import fruits360
-from helpers.datasets import ImageSet
+from helpers.data import fruits360
+from helpers.data.datasets import ImageSet
 
 
 def jpeg(colour, side=100):

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import ExifTags, Image
 
-from helpers import archives, fruits360, inspection, jigsaw, nets, photo_archive, weights
+from helpers import inspection, jigsaw, nets, weights
+from helpers.data import archives, fruits360, photo_archive
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's and protobuf's, about damaged files
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers import features, nets, parallel, recipes, solver, weights
-from helpers.examples import Examples, part
+from helpers import features, nets, recipes, solver, weights
+from helpers.data.examples import Examples, part
+from helpers.training import parallel
 
 RECIPE = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, name="test", max_epochs=2, batch_size=12, base_lr=0.001)
 WIDTH = 1 / 16

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import photo_archive
+from helpers.data import photo_archive
 
 
 def image_bytes(array, format="PNG", mode="RGB"):

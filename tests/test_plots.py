@@ -18,7 +18,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
 from helpers import diagrams, jigsaw, nets, plots
-from helpers.datasets import ImageSet
+from helpers.data.datasets import ImageSet
 
 # Okabe & Ito, "Color Universal Design", and black
 OKABE_ITO = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442"}

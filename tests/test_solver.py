@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from google.protobuf import text_format
 
-from helpers import evaluation, features, memory, nets, recipes, runs, solver, weights
-from helpers.examples import Examples, feed
+from helpers import course, evaluation, features, nets, recipes, solver, weights
+from helpers.data.examples import Examples, feed
+from helpers.training import memory, run_folder
 
 CLASSES = 3
 RECIPE = dataclasses.replace(recipes.CIFAR100_LAST_LAYER, name="test", max_epochs=3, batch_size=8, base_lr=0.002)
@@ -391,20 +392,20 @@ def test_the_commit_is_that_of_the_start_and_dirty_only_where_code_changed(tmp_p
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "one")
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    runs.commit.cache_clear()
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    run_folder.commit.cache_clear()
     (tmp_path / "recorded" / "result.json").write_text("a study's own")
-    first = runs.commit()
+    first = run_folder.commit()
     assert len(first) == 7
     (tmp_path / "solver.py").write_text("changed")
-    assert runs.commit() == first
-    runs.commit.cache_clear()
-    assert runs.commit() == first + "-dirty"
-    monkeypatch.setattr(runs, "ROOT", tmp_path.parent)
+    assert run_folder.commit() == first
+    run_folder.commit.cache_clear()
+    assert run_folder.commit() == first + "-dirty"
+    monkeypatch.setattr(course, "ROOT", tmp_path.parent)
     monkeypatch.setenv("JIGSAW_COMMIT", "0123abc")
-    runs.commit.cache_clear()
-    assert runs.commit() == "0123abc"
-    runs.commit.cache_clear()
+    run_folder.commit.cache_clear()
+    assert run_folder.commit() == "0123abc"
+    run_folder.commit.cache_clear()
 
 
 def test_caffe_on_the_command_line_reads_the_run(tmp_path):
@@ -431,7 +432,7 @@ def test_numbers_of_numpy_make_the_same_run(tmp_path, capsys):
 
 def test_settings_are_plain():
     given = {"a": np.float32(0.5), "b": np.bool_(True), "c": pathlib.Path("x"), "d": np.uint8(3), "e": np.arange(2)}
-    assert runs.plain(given) == {"a": 0.5, "b": True, "c": "x", "d": 3, "e": [0, 1]}
+    assert run_folder.plain(given) == {"a": 0.5, "b": True, "c": "x", "d": 3, "e": [0, 1]}
 
 
 def test_a_containers_page_cache_is_free(tmp_path, monkeypatch):

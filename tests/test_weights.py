@@ -6,7 +6,8 @@ import pytest
 from caffe.proto import caffe_pb2
 from hypothesis import given, strategies as st
 
-from helpers import nets, puzzle_head, weights, zoo
+from helpers import nets, weights, zoo
+from helpers.pretext import puzzle_head
 
 
 @pytest.fixture(scope="module")

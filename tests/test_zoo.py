@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from servers import cut_short, good, html, redirect, serve
 
-from helpers import nets, preprocessing, weights, zoo
+from helpers import nets, weights, zoo
+from helpers.data import preprocessing
 
 SHAPES = {
     "conv1": (96, 3, 11, 11),

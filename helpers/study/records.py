@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import course
-from helpers.runs import FINISHED
+from helpers.training.run_folder import FINISHED
 
 MEASURED = "measured"  # not a training: one pass
 DONE = (*FINISHED, MEASURED)

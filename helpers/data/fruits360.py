@@ -11,8 +11,9 @@ import zipfile
 
 import numpy as np
 
-from helpers import archives, preprocessing, recipes
-from helpers.datasets import ImageSet
+from helpers import recipes
+from helpers.data import archives, preprocessing
+from helpers.data.datasets import ImageSet
 
 URL = "https://www.kaggle.com/datasets/moltean/fruits"
 # Kaggle gives the newest release. This repository, of the data set's first author, has the classes of the report's; not

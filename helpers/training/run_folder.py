@@ -16,7 +16,8 @@ import caffe
 import numpy as np
 import pandas as pd
 
-from helpers import course, device
+from helpers import course
+from helpers.training import device
 
 EPOCH_COLUMNS = [
     "epoch",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import archives
+from helpers.data import archives
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CHUNK = 64  # photographs that one process decodes at a time
