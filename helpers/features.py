@@ -1,7 +1,7 @@
 """Frozen-trunk activations, computed once: while the trunk does not change, neither do they."""
 
+import os
 import pathlib
-import tempfile
 import zlib
 
 import numpy as np
@@ -49,9 +49,9 @@ def upstream(net, blob):
 
 def _definitions(net):
     """{layer: its prototxt, as far as it decides what is computed} of a caffe.Net."""
-    with tempfile.NamedTemporaryFile(suffix=".caffemodel") as file:
-        net.save(file.name)  # the only way to a caffe.Net's prototxt
-        saved = nets.caffe_pb2.NetParameter.FromString(pathlib.Path(file.name).read_bytes())
+    with os.fdopen(os.memfd_create("net"), "rb") as file:
+        net.save(f"/proc/self/fd/{file.fileno()}")  # the only way to a caffe.Net's prototxt
+        saved = nets.caffe_pb2.NetParameter.FromString(file.read())
     nets.clear_fillers(saved)
     split, found = {}, {}  # Caffe's own copies of a blob that several layers read: what else reads it does not matter
     for layer in saved.layer:

@@ -263,7 +263,13 @@ def test_what_is_no_cifar100_is_refused_by_what_it_is(npz, changed, finding):
         npz(like_cifar100(**changed))
 
 
-def test_a_cifar100_file_that_is_no_archive_of_such_arrays(npz, tmp_path):
+def test_a_cifar100_file_that_is_no_archive_of_such_arrays(tmp_path, npz, monkeypatch):
+    monkeypatch.setenv("JIGSAW_DATA", str(tmp_path / "{data}"))
+    (tmp_path / "{data}").mkdir()
+    with pytest.raises(ValueError, match="{data}.cifar100.npz is not CIFAR-100: it is no .npz"):
+        (tmp_path / "{data}" / "cifar100.npz").write_bytes(b"")
+        datasets.load_cifar100()
+    monkeypatch.setenv("JIGSAW_DATA", str(tmp_path))
     arrays = like_cifar100()
     arrays["train_images"] = arrays.pop("x_train")
     with pytest.raises(ValueError, match="cifar100.npz is not CIFAR-100: x_train is not a file in the archive"):

@@ -195,7 +195,7 @@ def test_what_is_missing_or_unplanned_is_named(record, capsys):
     assert "another: planned, but not recorded" in capsys.readouterr().out
     assert not records.check([])
     assert "made_up: recorded, but not in the plan" in capsys.readouterr().out
-    records.write_not_run(plan.Planned("another", "labels"), "no weights")
+    records.write_not_run(plan.Planned("another", "labels", seed=np.int64(1), times=np.float32(0.5)), "no weights")
     assert records.check(["made_up", "another"])
     with pytest.raises(FileNotFoundError, match="--only third` runs and records it"):
         records.load("third")

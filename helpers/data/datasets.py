@@ -244,30 +244,31 @@ def _cifar100_file(path):
     """(train, test) of a cifar100.npz. What it is decides, not its name: CIFAR-10 or coarse labels would get the fine
     classes' names.
     """
-    wanted = (
-        f"{path} is not CIFAR-100: {{}}. Save what keras.datasets.cifar100.load_data() gives (np.savez), or take the "
-        "file away and the release is downloaded"
-    )
+
+    def other(finding):
+        return ValueError(
+            f"{path} is not CIFAR-100: {finding}. Save what keras.datasets.cifar100.load_data() gives (np.savez), or "
+            "take the file away and the release is downloaded"
+        )
+
     if not zipfile.is_zipfile(path):
-        raise ValueError(wanted.format("it is no .npz, or one cut short"))
+        raise other("it is no .npz, or one cut short")
     try:
         with archives.naming(path), np.load(path) as file:
             arrays = {f"{kind}_{split}": file[f"{kind}_{split}"] for split in ("train", "test") for kind in "xy"}
     except (ValueError, KeyError) as error:  # damaged, objects in a pickle, other names
-        raise ValueError(wanted.format(error.args[0])) from error
-    splits = []
+        raise other(error.args[0]) from error
+    splits, classes = [], len(CIFAR100_CLASSES)
     for split in ("train", "test"):
         images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
         if images.dtype != np.uint8 or images.shape[1:] != (CROP_SIZE, CROP_SIZE, 3) or not len(images):
-            raise ValueError(wanted.format(f"x_{split} is {images.dtype} {images.shape}, not uint8 (N, 32, 32, 3)"))
+            raise other(f"x_{split} is {images.dtype} {images.shape}, not uint8 (N, 32, 32, 3)")
         if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
-            raise ValueError(
-                wanted.format(f"y_{split} is {labels.dtype} {labels.shape}, not a whole number for each image")
-            )
-        found, classes = np.unique(labels), len(CIFAR100_CLASSES)
-        if found.min() < 0 or found.max() >= classes or (split == "train" and len(found) < classes):
-            values = f"y_{split} has {len(found)} different labels from {found.min()} to {found.max()}"
-            raise ValueError(wanted.format(f"{values}, not 0 to {classes - 1}"))
+            raise other(f"y_{split} is {labels.dtype} {labels.shape}, not a whole number for each image")
+        found = np.unique(labels)
+        if found[0] < 0 or found[-1] >= classes or (split == "train" and len(found) < classes):
+            values = f"y_{split} has {len(found)} different labels from {found[0]} to {found[-1]}"
+            raise other(f"{values}, not 0 to {classes - 1}")
         splits.append(ImageSet(np.ascontiguousarray(images), labels.reshape(-1).astype(np.int64), CIFAR100_CLASSES))
     if [len(split) for split in splits] != [50_000, 10_000]:
         counts = " and ".join(f"{len(split):,}" for split in splits)

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import course
-from helpers.training.run_folder import FINISHED
+from helpers.training.run_folder import FINISHED, plain
 
 MEASURED = "measured"  # not a training: one pass
 DONE = (*FINISHED, MEASURED)
@@ -145,7 +145,7 @@ def _part(folder, name):
 
 def _publish(part, result):
     """Give a complete folder its name; the older one is deleted once it is out of the way."""
-    (part / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    (part / "result.json").write_text(json.dumps(plain(result), indent=1) + "\n")
     folder, old = part.with_suffix(""), part.with_suffix(".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
