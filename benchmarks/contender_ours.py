@@ -8,9 +8,9 @@ import caffe
 import numpy as np
 from contender import BATCH, CLASSES, IMAGES, data, same, serve
 
-from helpers import features, nets, recipes, solver, weights
-from helpers.data.examples import Examples, feed, part
-from helpers.training import device, parallel, schedule
+from helpers import features, nets, recipes, weights
+from helpers.data.examples import Examples, feed
+from helpers.training import averaging, device, parallel, schedule
 
 RECIPE = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, batch_size=BATCH)
 
@@ -22,11 +22,9 @@ def first(examples, count):
 def training_loop(team, net_solver, examples, count):
     """solver.fit's loop, without its validation and snapshots: `count` examples, batch by batch, epoch after epoch."""
     examples, left, epoch = first(examples, count), count, 0
-    with solver.averaging(net_solver, team) as weight:
+    with averaging.Averaging(net_solver, team) as averaged:
         while left > 0:
-            for number, (data_, labels) in enumerate(examples.epoch(BATCH, 0, epoch, team.rank, team.size)):
-                size = min(BATCH, len(examples) - number * BATCH)
-                weight[0] = part(np.arange(size), team.rank, team.size)[1]
+            for data_, labels, size in averaged.epoch(examples, BATCH, 0, epoch):
                 feed(net_solver.net, data_, labels)
                 net_solver.step(1)
                 left -= size
@@ -49,7 +47,7 @@ def main():
         branch = solver_of(nets.branch(CLASSES, "all", BATCH, "he"), folder)
         head = solver_of(nets.head(CLASSES, batch_size=BATCH), folder)
     net = nets.instantiate(nets.branch(CLASSES, "fc6", BATCH, "he"))
-    numbers = solver.numbers(branch.net)
+    numbers = averaging.numbers(branch.net)
 
     def forward(count, processes="auto"):
         for _ in range(0, count, IMAGES):

@@ -162,7 +162,7 @@ def test_an_interrupt_ends_the_others():
 def test_the_others_end_when_the_caller_is_killed(tmp_path):
     """No process is left behind by a killed kernel."""
     script = (
-        "import os, sys, time\nfrom helpers import parallel\n"
+        "import os, sys, time\nfrom helpers.training import parallel\n"
         "def function(team):\n"
         "    if team.rank: print(os.getpid(), flush=True)\n"
         "    team.wait(); time.sleep(60 if team.rank == 0 else 0); team.wait()\n"
@@ -235,7 +235,7 @@ def test_a_failure_in_one_process_under_mpiexec_ends_all_with_its_message(tmp_pa
     script.write_text(
         f"import os, sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
         "import test_parallel as t\n"
-        "from helpers import parallel\n"
+        "from helpers.training import parallel\n"
         f"rank, folder = int(os.environ['PMI_RANK']), {str(tmp_path / 'run')!r}\n"
         f"{FAILURES[where]}\n"
         "parallel.world().share('waits for ever')"

@@ -138,7 +138,7 @@ def test_workers_end_with_a_parent_that_was_killed():
 
 
 def test_the_module_does_not_bring_caffe():
-    code = "import sys, helpers.data.puzzle_stream, helpers.photo_archive; sys.exit('caffe' in sys.modules)"
+    code = "import sys, helpers.data.puzzle_stream, helpers.data.photo_archive; sys.exit('caffe' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from helpers.data.examples import check, feed
-from helpers.training import device
+from helpers.training import device, parallel
 
 
 def forward(net, examples, blobs, batch_size=128, rank=0, ranks=1):
@@ -19,3 +19,13 @@ def forward(net, examples, blobs, batch_size=128, rank=0, ranks=1):
         feed(net, *examples.batch(np.arange(rows.start, rows.stop)))
         net.forward()
         yield {"size": rows.stop - rows.start, "rows": rows} | {name: net.blobs[name].data.copy() for name in blobs}
+
+
+def score(net, examples, batch_size=128, team=None):
+    """(mean loss in nats, accuracy in [0, 1]) of `net` over all examples. team: who shares the work, see parallel."""
+    team = team or parallel.Team()
+    total = np.zeros(2)
+    for batch in forward(net, examples, ["loss", "accuracy"], batch_size, team.rank, team.size):
+        total += batch["size"] / len(examples) * np.array([float(batch["loss"]), float(batch["accuracy"])])
+    team.sum([total])
+    return tuple(float(value) for value in total)

@@ -1,22 +1,25 @@
 """What a training leaves in its folder: settings, tables, where it was made; and who may write there."""
 
 import contextlib
+import dataclasses
 import datetime
 import fcntl
 import functools
 import json
 import os
+import pathlib
 import platform
 import shlex
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
 
 import caffe
 import numpy as np
 import pandas as pd
 
-from helpers import course
+from helpers import course, weights
 from helpers.training import device
 
 EPOCH_COLUMNS = [
@@ -37,6 +40,23 @@ FINISHED = ("stopped early", "all epochs")  # how a training has ended that anot
 def plain(settings):
     """Settings as JSON gives them back: NumPy's numbers as Python's, paths as text."""
     return json.loads(json.dumps(settings, default=lambda value: getattr(value, "tolist", value.__str__)()))
+
+
+def settings(net, recipe, training, validation, test, initial, layers, seed):
+    """What decides the course of a training; two runs with equal settings are the same run."""
+    chosen = {name: initial[name] for name in layers if name in initial} if initial else None
+    return plain(
+        {
+            "recipe": dataclasses.asdict(recipe),
+            "net": zlib.crc32(str(net).encode()),
+            "seed": seed,
+            "training": training.fingerprint(),
+            "validation": validation.fingerprint(),
+            "test": test.fingerprint() if test else None,
+            "initial": weights.fingerprint(chosen),
+            "examples": [len(training), len(validation), len(test) if test else 0],
+        }
+    )
 
 
 def settings_of(folder):
@@ -132,6 +152,42 @@ class Tables:
         write(folder / "iterations.csv", pd.DataFrame(self.iterations, columns=ITERATION_COLUMNS).to_csv(index=False))
         if self.activity and len(self.activity[0]) > 1:
             write(folder / "activity.csv", pd.DataFrame(self.activity).to_csv(index=False))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training on disk. history, iterations: DataFrames, one row per epoch (from 1) and per iteration (from 0).
+
+    result: how it ended, best epoch and its validation loss, test accuracy if there was a test set, the settings,
+    and where it was made (commit, date, machine).
+    """
+
+    folder: pathlib.Path
+    history: pd.DataFrame
+    iterations: pd.DataFrame
+    result: dict
+
+    @property
+    def best(self):
+        """Path of the caffemodel of the epoch with the lowest validation loss."""
+        return self.folder / "best.caffemodel"
+
+    def weights(self):
+        """{layer name: [arrays]} of the best epoch."""
+        return weights.read(self.best)
+
+
+def load(folder):
+    """The Run in `folder`. Raises FileNotFoundError, with the way out, where no epoch was finished."""
+    folder = pathlib.Path(folder)
+    if not (folder / "result.json").exists():
+        raise FileNotFoundError(f"{folder} holds no training yet; run the notebook that makes it, or solver.fit")
+    return Run(
+        folder,
+        pd.read_csv(folder / "history.csv"),
+        pd.read_csv(folder / "iterations.csv"),
+        json.loads((folder / "result.json").read_text()),
+    )
 
 
 def _git(*words):
