@@ -11,7 +11,7 @@ import pytest
 from helpers import evaluation, recipes, solver, weights
 from helpers.data import datasets, downloads
 from helpers.data.examples import Examples
-from helpers.study import plan, records, runner, trainings
+from helpers.study import __main__ as command, plan, records, runner, trainings
 
 LAST, TUNED, FEW = (
     "cifar100_last_layer_jigsaw_s0",
@@ -87,7 +87,7 @@ def test_fc6_reads_the_same_feature_times_a_number(trunk, runs):
 def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     names = [LAST, TUNED, FEW, "cifar100_last_layer_jigsaw_conv3_s0", "cifar100_last_layer_supervised_s0"]
     names.append("cifar100_alexnet_c100")
-    runner.main(["--trunk", trunk, "--only", ",".join(names)])
+    command.main(["--trunk", trunk, "--only", ",".join(names)])
     assert records.names() == sorted(names)
     assert records.check(names)
     tuned = records.load(TUNED)
@@ -101,7 +101,7 @@ def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     assert records.label(TUNED).endswith(f"--only {TUNED} --trunk trunk.caffemodel` (CPU)")
 
     capsys.readouterr()
-    runner.main(["--trunk", trunk, "--only", f"{LAST},{TUNED},{FEW}"])  # all done: nothing is trained
+    command.main(["--trunk", trunk, "--only", f"{LAST},{TUNED},{FEW}"])  # all done: nothing is trained
     assert capsys.readouterr().out == ""
     other = trainings.trunk("he", 5, None)
     weights.write(trunk + ".other", other)
@@ -284,11 +284,11 @@ def test_several_at_a_time_wait_for_what_they_need(monkeypatch):
                 alive.discard(self.name)
                 return 0
 
-    monkeypatch.setattr(runner.subprocess, "Popen", Process)
-    monkeypatch.setattr(runner.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(command.subprocess, "Popen", Process)
+    monkeypatch.setattr(command.time, "sleep", lambda seconds: None)
     heads = [f"cifar100_last_layer_{start}_s0" for start in ("jigsaw", "he")]
     nets = ["cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0"]
-    runner.run_many(runner.chosen(",".join(heads + nets)), runner.arguments(["--jobs", "3"]), float("inf"))
+    command.run_many(command.chosen(",".join(heads + nets)), command.arguments(["--jobs", "3"]), float("inf"))
     started = dict(log)
     assert set(started) == {*heads, *nets} and len(log) == 4
     assert started[heads[1]] == set(heads)
@@ -304,16 +304,16 @@ def test_processes_that_fail_are_told_and_end_with_an_error(monkeypatch, capsys)
         def poll(self):
             return self.status
 
-    monkeypatch.setattr(runner.subprocess, "Popen", Process)
+    monkeypatch.setattr(command.subprocess, "Popen", Process)
     names = ["cifar100_last_layer_jigsaw_s0", "cifar100_last_layer_he_s0", "cifar100_scratch_s0"]
-    assert runner.main(["--jobs", "2", "--again", "--only", ",".join(names)])
+    assert command.main(["--jobs", "2", "--again", "--only", ",".join(names)])
     assert capsys.readouterr().out.startswith("cifar100_last_layer_he_s0, cifar100_scratch_s0: failed")
-    assert not runner.main(["--jobs", "2", "--again", "--only", names[0]])
+    assert not command.main(["--jobs", "2", "--again", "--only", names[0]])
 
 
 def test_a_run_whose_settings_changed_keeps_its_filters_aside(trunk, runs, monkeypatch):
     """One that keeps conv1 after each epoch: the older run, with its filters, is moved, and the new one has its own."""
-    runner.main(["--trunk", trunk, "--only", f"{LAST},{TUNED}"])
+    command.main(["--trunk", trunk, "--only", f"{LAST},{TUNED}"])
     changed = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, weight_decay=0.1)
     monkeypatch.setattr(recipes, "CIFAR100_FINE_TUNE", changed)
     trainings.data.cache_clear()
@@ -344,7 +344,7 @@ def test_not_run_is_written_where_nothing_was(trunk, tmp_path, monkeypatch):
 
 def test_a_name_that_matches_nothing_is_refused():
     with pytest.raises(ValueError, match="--only cifar10 matches no run"):
-        runner.chosen("cifar10")
+        command.chosen("cifar10")
 
 
 def test_replay_shows_the_record_in_quick_and_trains_in_full(record, runs, monkeypatch):
