@@ -131,6 +131,12 @@ def test_a_picture_of_every_mode_and_depth_is_read_as_it_looks(content):
     np.testing.assert_array_equal(archives.picture(content, "x"), np.repeat(LEVELS[..., None], 3, axis=2))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value, seen", [(-5, 0), (np.nan, 0), (np.inf, 0), (0, 0), (1, 255), (200, 200)])
+def test_a_picture_of_one_float_has_a_level(value, seen):
+    assert (archives.picture(file_of(Image.new("F", (3, 2), value), "TIFF"), "x") == seen).all()
+
+
 def test_a_picture_of_two_colours_in_lab_and_ycbcr():
     colours = Image.new("RGB", (32, 16), (200, 30, 30))
     colours.paste((20, 60, 180), (16, 0, 32, 16))

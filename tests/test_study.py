@@ -284,11 +284,11 @@ def test_several_at_a_time_wait_for_what_they_need(monkeypatch):
                 alive.discard(self.name)
                 return 0
 
-    monkeypatch.setattr(runner.subprocess, "Popen", Process)
-    monkeypatch.setattr(runner.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(command.subprocess, "Popen", Process)
+    monkeypatch.setattr(command.time, "sleep", lambda seconds: None)
     heads = [f"cifar100_last_layer_{start}_s0" for start in ("jigsaw", "he")]
     nets = ["cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0"]
-    runner.run_many(command.chosen(",".join(heads + nets)), runner.arguments(["--jobs", "3"]), float("inf"))
+    command.run_many(command.chosen(",".join(heads + nets)), command.arguments(["--jobs", "3"]), float("inf"))
     started = dict(log)
     assert set(started) == {*heads, *nets} and len(log) == 4
     assert started[heads[1]] == set(heads)
@@ -304,7 +304,7 @@ def test_processes_that_fail_are_told_and_end_with_an_error(monkeypatch, capsys)
         def poll(self):
             return self.status
 
-    monkeypatch.setattr(runner.subprocess, "Popen", Process)
+    monkeypatch.setattr(command.subprocess, "Popen", Process)
     names = ["cifar100_last_layer_jigsaw_s0", "cifar100_last_layer_he_s0", "cifar100_scratch_s0"]
     assert command.main(["--jobs", "2", "--again", "--only", ",".join(names)])
     assert capsys.readouterr().out.startswith("cifar100_last_layer_he_s0, cifar100_scratch_s0: failed")

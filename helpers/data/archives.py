@@ -97,7 +97,7 @@ def _eight_bits(values, opened):
     values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
     low, high = values.min(), values.max()
     if low < 0 or high > 65535:
-        factor = 255 / (high - low)
+        factor = 255 / (high - low or 1)
     elif high > 255 or opened.format in ("PNG", "PPM"):  # files of 16 bits, which some Pillows open as I
         low, factor = 0, 1 / 257
     else:
