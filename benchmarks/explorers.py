@@ -16,7 +16,7 @@ import pandas as pd
 from ipywidgets import Checkbox, FloatLogSlider, IntSlider
 
 from helpers import datasets, evaluation, experiments, explorers, nets, puzzle_head, recipes, weights
-from helpers.controls import Press
+from helpers.explorers.controls import Press
 
 GOAL = 150  # milliseconds, on two cores that do nothing else
 ROUNDS = 3  # of the whole sweep

@@ -12,16 +12,19 @@ FLOORS = {
     for floor, modules in ROW.findall((ROOT / "README.md").read_text())
     for module in re.findall(r"`(\w+)`", modules)
 }
-MODULES = sorted(path.stem for path in (ROOT / "helpers").glob("*.py") if path.stem != "__init__")
+HELPERS = ROOT / "helpers"
+FILES = {path.stem: [path] for path in HELPERS.glob("*.py") if path.stem != "__init__"}
+FILES |= {path.parent.name: sorted(path.parent.glob("*.py")) for path in HELPERS.glob("*/__init__.py")}
+MODULES = sorted(FILES)
 
 
 def imports(module):
-    """Names of the helpers that a module imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse((ROOT / "helpers" / f"{module}.py").read_text())):
+    """Names of the helpers that a module or package imports from outside, at its top or inside a function."""
+    for node in (node for path in FILES[module] for node in ast.walk(ast.parse(path.read_text()))):
         if isinstance(node, ast.ImportFrom) and node.module == "helpers":
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("helpers."):
-            yield node.module.removeprefix("helpers.")
+            yield from {node.module.split(".")[1]} - {module}
 
 
 def test_every_module_has_a_floor():
