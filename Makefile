@@ -55,7 +55,7 @@ study: $(SETUP)
 check-recorded: $(SETUP)
 	$(PYTHON) -m helpers.study --check
 	$(PYTHON) scripts/results.py --check
-	$(PYTHON) -m helpers.ledger
+	$(PYTHON) -m helpers.study.ledger
 
 results: $(SETUP)
 	$(PYTHON) scripts/results.py
@@ -67,11 +67,11 @@ gpu-wheel:
 	export JIGSAW_DEVICE=gpu JIGSAW_CUDA_ARCHITECTURES=$(ARCH) && build=packaging/caffe/build_wheel.py && \
 		build/gpu-wheel/bin/python -m pip install -qq $$(build/gpu-wheel/bin/python $$build --nvidia) && \
 		build/gpu-wheel/bin/python -m pip install -qq $$(build/gpu-wheel/bin/python $$build)
-	JIGSAW_DEVICE=cpu build/gpu-wheel/bin/python -m helpers.device
+	JIGSAW_DEVICE=cpu build/gpu-wheel/bin/python -m helpers.training.device
 	build/gpu-wheel/bin/python -c "from caffe import build_info as b; print(b.CUDA, b.CUDNN, b.ARCHITECTURES); assert b.CUDA"
 
 gpu-check: $(SETUP)
-	JIGSAW_DEVICE=gpu $(PYTHON) -m helpers.device
+	JIGSAW_DEVICE=gpu $(PYTHON) -m helpers.training.device
 	$(PYTHON) -m pytest -n 0 tests/test_gpu.py tests/test_device.py
 	JIGSAW_DEVICE=gpu $(PYTHON) -m pytest -n 0 tests/test_caffe_wheel.py -k own_tests
 	$(PYTHON) -c "import torch" || $(PYTHON) -m pip install -q torch

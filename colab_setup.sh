@@ -107,12 +107,12 @@ fi
 
 # 5. Does it work? A wheel for the GPU that does not is replaced by the CPU's. This check's exit status is the script's.
 "$python" -m helpers.course
-if ! "$python" -m helpers.device; then
+if ! "$python" -m helpers.training.device; then
     [ "$device" != cpu ] || exit 1
     say "Caffe for the GPU does not work here; installing the CPU build instead (JIGSAW_DEVICE=cpu asks for it at once)"
     export JIGSAW_DEVICE=cpu
     install "$("$python" packaging/caffe/build_wheel.py)"
-    "$python" -m helpers.device
+    "$python" -m helpers.training.device
 fi
 mkdir -p "$(dirname "$stamp")"
 echo "$digest" >"$stamp"

@@ -14,8 +14,10 @@ import time
 import numpy as np
 from contender import CLASSES, serve
 
-from helpers import datasets, experiments, features, nets, parallel, solver
-from helpers.examples import Examples
+from helpers import experiments, features, nets, solver
+from helpers.data import datasets
+from helpers.data.examples import Examples
+from helpers.training import parallel
 
 TRAINING, TEST = 50_000, 10_000
 
@@ -29,12 +31,13 @@ def image_set(count, seed):
     )
 
 
-def made_up(net, examples, blob, **_):
-    pooled = parallel.shared_array((len(examples), *net.blobs[blob].shape[1:]))
+def made_up(net, examples, blobs, **_):
+    found = {blob: parallel.shared_array((len(examples), *net.blobs[blob].shape[1:])) for blob in blobs}
     rng = np.random.default_rng(0)
-    for rows in np.array_split(np.arange(len(examples)), 100):
-        pooled[rows] = rng.standard_normal((len(rows), *pooled.shape[1:]), np.float32)
-    return pooled
+    for pooled in found.values():
+        for rows in np.array_split(np.arange(len(examples)), 100):
+            pooled[rows] = rng.standard_normal((len(rows), *pooled.shape[1:]), np.float32)
+    return found
 
 
 def family(pid):
@@ -70,7 +73,7 @@ def stages():
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     datasets.load_cifar100 = lambda: (image_set(TRAINING, 0), image_set(TEST, 1))
-    features.extract = made_up
+    features.extract_several = made_up
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JIGSAW_CACHE"] = os.environ["JIGSAW_RUNS"] = folder
         study = experiments.cifar100_study()

@@ -7,7 +7,8 @@ import caffe  # before the helpers, which would choose one BLAS thread
 from caffe.proto import caffe_pb2
 from contender import BATCH, CLASSES, batches, data, same, serve
 
-from helpers import nets, recipes, schedule
+from helpers import nets, recipes
+from helpers.training import schedule
 
 
 def stock(net):

@@ -8,8 +8,9 @@ import caffe
 import numpy as np
 from contender import BATCH, CLASSES, IMAGES, data, same, serve
 
-from helpers import device, features, nets, parallel, recipes, schedule, solver, weights
-from helpers.examples import Examples, feed, part
+from helpers import features, nets, recipes, solver, weights
+from helpers.data.examples import Examples, feed, part
+from helpers.training import device, parallel, schedule
 
 RECIPE = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, batch_size=BATCH)
 

@@ -17,6 +17,8 @@ import sys
 import time
 import venv
 
+from helpers import recipes
+
 HERE = pathlib.Path(__file__).resolve().parent
 TORCH = "torch==2.13.0"
 NAMES = {
@@ -26,8 +28,11 @@ NAMES = {
     "torch": "PyTorch, float32",
     "bfloat16": "PyTorch, bfloat16",
 }
-TRAINING, VALIDATION, TEST = 42_500, 7_500, 10_000  # images, as in the report
-HEAD_EPOCHS, FINE_TUNE_EPOCHS = 64, 15  # that the report ran
+VALIDATION, TEST = round(50_000 * recipes.VALIDATION_FRACTION), 10_000  # of CIFAR-100's images
+TRAINING = 50_000 - VALIDATION
+HEAD_EPOCHS, FINE_TUNE_EPOCHS = (  # that the report ran
+    recipe.reported_epochs for recipe in (recipes.CIFAR100_LAST_LAYER, recipes.CIFAR100_FINE_TUNE)
+)
 SLOW = 20  # images a second; a slower contender has one round with few images
 
 

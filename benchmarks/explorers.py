@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 from ipywidgets import Checkbox, FloatLogSlider, IntSlider
 
-from helpers import datasets, evaluation, experiments, explorers, nets, puzzle_head, recipes, weights
+from helpers import evaluation, experiments, explorers, nets, recipes, weights
+from helpers.data import datasets
 from helpers.explorers.controls import Press
+from helpers.pretext import puzzle_head
 
 GOAL = 150  # milliseconds, on two cores that do nothing else
 ROUNDS = 3  # of the whole sweep

@@ -21,7 +21,8 @@ from caffe.proto import caffe_pb2
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from helpers import course, device, nets, recipes, solver
+from helpers import course, nets, recipes, solver
+from helpers.training import device
 
 BATCH, CLASSES, PERMUTATIONS, TILES = 128, 100, 100, 9
 ROUNDS, WARM_UP = 5, 3

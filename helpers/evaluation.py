@@ -7,7 +7,8 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import NearestNeighbors
 
-from helpers.examples import forward, score_blob
+from helpers.data.examples import score_blob
+from helpers.training.forward import forward
 
 
 def probabilities(net, examples, batch_size=128):

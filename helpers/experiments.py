@@ -7,19 +7,9 @@ How such convolutions are made is shown on a small CFN, live in both profiles.
 
 from dataclasses import dataclass, replace
 
-from helpers import (
-    course,
-    datasets,
-    features,
-    fruits360,
-    jigsaw,
-    nets,
-    preprocessing,
-    recipes,
-    solver,
-    weights,
-)
-from helpers.examples import Examples
+from helpers import course, features, jigsaw, nets, recipes, solver, weights
+from helpers.data import datasets, fruits360, preprocessing
+from helpers.data.examples import Examples
 
 WIDTH = 0.25  # share of each convolution's filters that the small CFN keeps
 PERMUTATIONS = 10  # of the small CFN; the authors use 100 to 1000

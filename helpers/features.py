@@ -2,11 +2,15 @@
 
 import os
 import pathlib
+import zlib
 
 import numpy as np
 
-from helpers import device, parallel
-from helpers.examples import Examples, forward
+from helpers import nets
+from helpers.data import kept
+from helpers.data.examples import Examples
+from helpers.training import device, parallel
+from helpers.training.forward import forward
 from helpers.weights import fingerprint, of
 
 
@@ -17,7 +21,7 @@ def extract(net, examples, blob="pool5_s1", batch_size=128, processes=None):
 
 def extract_several(net, examples, blobs, batch_size=128, processes=None):
     """{blob: activations (N, ...) float32} of several blobs in one pass."""
-    obstacle = "a GPU computes in one process" if device.chosen() == "gpu" else None
+    obstacle = "a GPU computes in one process" if device.use() == "gpu" else None
     batches = -(-len(examples) // batch_size)
     size = min(parallel.count(processes, batch_size, obstacle=obstacle), batches)
     activations = {blob: parallel.shared_array((len(examples), *net.blobs[blob].shape[1:])) for blob in blobs}
@@ -34,34 +38,52 @@ def _extract(team, net, examples, batch_size, activations):
 
 
 def upstream(net, blob):
-    """Names of the layers with weights that `blob` is computed from: of pool5 the convolutions, not the new fc6."""
+    """Names of the layers that `blob` is computed from: of pool5 all up to it, not the new fc6."""
     needed, found = {blob}, []
     for layer in reversed(net._layer_names):
         if needed.intersection(net.top_names[layer]):
             needed.update(net.bottom_names[layer])
-            found += [layer] if layer in net.params else []
+            found.append(layer)
     return found[::-1]
+
+
+def _definitions(net):
+    """{layer: its prototxt, as far as it decides what is computed} of a caffe.Net."""
+    with os.fdopen(os.memfd_create("net"), "rb") as file:
+        net.save(f"/proc/self/fd/{file.fileno()}")  # the only way to a caffe.Net's prototxt
+        saved = nets.caffe_pb2.NetParameter.FromString(file.read())
+    nets.clear_fillers(saved)
+    split, found = {}, {}  # Caffe's own copies of a blob that several layers read: what else reads it does not matter
+    for layer in saved.layer:
+        for field in ("blobs", "param", "loss_weight"):
+            layer.ClearField(field)
+        layer.bottom[:] = [split.get(blob, blob) for blob in layer.bottom]
+        if layer.type == "Split":
+            split |= {top: layer.bottom[0] for top in layer.top}
+        elif layer.type != "Input":
+            found[layer.name] = str(layer)
+    return found
 
 
 def cached(folder, net, examples, blob="pool5_s1", processes=None, beside=()):
     """Examples of `blob`'s activations with the same labels, from a file in `folder` or computed into it.
 
-    The file's name carries a CRC-32 of the weights upstream and of what is fed, so other weights give another file.
+    The file's name carries CRC-32s of the layers upstream, their weights and prototxt, and of what is fed, so another
+    net gives another file; see kept.
     processes: see parallel.count. beside: blobs that will be asked for later; where one of them or `blob` is missing,
     all that are missing are computed in the same pass.
     """
-    layers, fed = of(net), examples.fingerprint()
+    layers, definitions, fed = of(net), _definitions(net), examples.fingerprint()
     paths = {}
     for name in (blob, *beside):
-        weights = fingerprint({layer: layers[layer] for layer in upstream(net, name)})
-        paths[name] = pathlib.Path(folder) / f"{name}_{weights:08x}_{fed:08x}.npy"
+        needed = upstream(net, name)
+        made = "".join(definitions[layer] for layer in needed if layer in definitions).encode()
+        crc = zlib.crc32(made, fingerprint({layer: layers[layer] for layer in needed if layer in layers}))
+        paths[name] = pathlib.Path(folder) / f"{name}_{crc:08x}_{fed:08x}.npy"
     world = parallel.world()
-    if missing := world.share([name for name, path in paths.items() if not path.exists()]):
-        activations = extract_several(net, examples, missing, processes=processes)
-        if world.rank == 0:
-            for name, array in activations.items():
-                part = paths[name].with_suffix(f".{os.getpid()}.npy")  # several trainings may compute the same
-                np.save(part, array)
-                os.replace(part, paths[name])
-        world.share()
-    return Examples(np.load(paths[blob]), examples.labels)
+    missing = world.share([name for name, path in paths.items() if not kept.whole(path)])
+    activations = extract_several(net, examples, missing, processes=processes) if missing else {}
+    if world.rank == 0:
+        for name, array in activations.items():
+            kept.keep(paths[name], array)
+    return Examples(activations[blob] if blob in activations else np.load(paths[blob]), examples.labels)

@@ -1,13 +1,13 @@
 """What a net looks at: the part of an image that a unit sees, the patches a filter likes, what a class depends on."""
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from helpers import archives, evaluation, recipes
-from helpers.examples import Examples, feed
+from helpers import evaluation, recipes
+from helpers.data import archives
+from helpers.data.examples import Examples, feed
 
 OCCLUDER = 16  # pixels, the side of the square that hides a part of the image
 OCCLUDER_STEP = 8  # pixels between two places of it
@@ -122,8 +122,5 @@ def own_image(content, name, size=recipes.IMAGE_SIZE):
 
     Raises ValueError, with the way out, where the bytes are no image.
     """
-    try:
-        picture = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
-    except archives.BROKEN_IMAGE as error:
-        raise ValueError(f"{name} is not an image that can be read; choose a JPEG, PNG or WebP file") from error
+    picture = Image.fromarray(archives.picture(content, name))
     return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR))

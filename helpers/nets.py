@@ -4,8 +4,15 @@
 (Noroozi & Favaro, ECCV 2016, arXiv 1603.09246), AlexNet follows BVLC/caffe models/bvlc_alexnet.
 """
 
+import contextlib
+import faulthandler
+import os
 import pathlib
+import pickle
+import re
+import sys
 import tempfile
+import warnings
 
 import caffe
 from caffe import layers as L, params as P
@@ -13,6 +20,13 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 TILES = 9
+_READERS = {  # layers that read data from files, and where each says from which
+    "Data": "data_param",
+    "AnnotatedData": "data_param",
+    "ImageData": "image_data_param",
+    "WindowData": "window_data_param",
+    "HDF5Data": "hdf5_data_param",
+}
 TRAINS = ("all", "conv2", "conv3", "conv4", "conv5", "fc6")  # the index is how many convolutions are frozen
 # The blob that each of them reads: while all before it is frozen, so is that.
 READS = {"conv2": "norm1_s1", "conv3": "norm2_s1", "conv4": "conv3_s1", "conv5": "conv4_s1", "fc6": "pool5_s1"}
@@ -143,6 +157,13 @@ def branch(classes, trains="all", batch_size=128, fillers="authors", width=1.0):
     pool5 = _convolutions(spec, spec.data, "_s1", fillers, frozen=TRAINS.index(trains), width=width)
     _classifier(spec, pool5, classes)
     return _message(spec, f"CFN branch, {classes} classes")
+
+
+def trunk():
+    """The convolutions of `branch` alone, data (N, 3, 64, 64) to pool5: what the shipped caffemodel holds."""
+    net = up_to(branch(1, batch_size=1), "pool5_s1")
+    net.name = "CFN, conv1 to pool5"
+    return net
 
 
 def upper_branch(classes, trains, features, batch_size=128):
@@ -308,42 +329,244 @@ def alexnet_c100(classes=100, batch_size=100):
 def read(path):
     """The prototxt message (NetParameter) of a file, of yours or anybody's.
 
-    Raises ValueError, naming the file and the line, for what is no prototxt: Caffe would abort the whole process.
+    Comments may be in any encoding; the `layers` of 2014 become today's `layer`. Raises ValueError, naming the file and
+    the line, for what is no prototxt.
     """
     try:
-        return text_format.Parse(pathlib.Path(path).read_text(), caffe_pb2.NetParameter())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not the prototxt of a net: {error}. Correct that line.") from error
+        text = pathlib.Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        text = pathlib.Path(path).read_text("latin-1")  # any bytes; all that Caffe reads is ASCII
+    try:
+        return _upgraded(text_format.Parse(text, caffe_pb2.NetParameter()))
+    except text_format.ParseError as error:
+        raise ValueError(
+            f"{path} is not the prototxt of a net: {error} Correct that line; this Caffe knows no fields of others."
+        ) from error
+
+
+def _upgraded(net):
+    """A prototxt message with `layers` as Caffe itself upgrades it (upgrade_proto.cpp); those of 2013 stay."""
+    types = {name.lower(): name for name in (*caffe.layer_type_list(), *_READERS)} | {"softmaxloss": "SoftmaxWithLoss"}
+    if not net.layers or any(old.HasField("layer") for old in net.layers):
+        return net
+    for old in net.layers:
+        new, kind = net.layer.add(), old.LayerType.Name(old.type).replace("_", "").lower()
+        for field, value in old.ListFields():
+            if field.name not in ("type", "param") and field.name in new.DESCRIPTOR.fields_by_name:
+                mine = getattr(new, field.name)
+                if hasattr(mine, "extend"):
+                    mine.extend(value)
+                elif field.message_type:
+                    mine.CopyFrom(value)
+                else:
+                    setattr(new, field.name, value)
+        new.type = types.get(kind, kind)
+        for number in range(max(len(old.param), len(old.blobs_lr), len(old.weight_decay))):
+            spec = new.param.add()
+            for field, values in (("name", old.param), ("lr_mult", old.blobs_lr), ("decay_mult", old.weight_decay)):
+                if number < len(values) and values[number] != "":
+                    setattr(spec, field, values[number])
+        source = _source(new)
+        for name in ("scale", "mean_file", "crop_size", "mirror") if source is not None else ():
+            if name in source.DESCRIPTOR.fields_by_name and source.HasField(name):
+                setattr(new.transform_param, name, getattr(source, name))
+                source.ClearField(name)
+    net.ClearField("layers")
+    return net
+
+
+def up_to(net, last):
+    """A copy of a prototxt message that ends with the layer `last`, without labels: what computes, not what trains."""
+    short = caffe_pb2.NetParameter()
+    short.CopyFrom(net)
+    end = [layer.name for layer in net.layer].index(last) + 1
+    del short.layer[:]
+    short.layer.extend(layer for layer in net.layer[:end] if layer.name != "label")
+    return short
+
+
+def clear_fillers(net):
+    """Take the initial values of parameters out of a prototxt message, in place: quicker, where they do not matter."""
+    for layer in net.layer:
+        for field, value in layer.ListFields():
+            for inner in value.DESCRIPTOR.fields if field.name.endswith("_param") else ():
+                if inner.name.endswith("_filler"):
+                    value.ClearField(inner.name)
 
 
 def instantiate(net, phase=caffe.TEST):
-    """A caffe.Net from a prototxt message, through a temporary file: Caffe reads nothing else."""
+    """A caffe.Net from a prototxt message. Raises ValueError, in Caffe's own words, for a net that it cannot build."""
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "net.prototxt")
-        path.write_text(str(net))
+        path = pathlib.Path(folder, "net.prototxt")  # Caffe reads nothing else
+        path.write_text(str(net), "utf-8")
+        _tried(net, lambda: caffe.Net(str(path), phase) and None)
         return caffe.Net(str(path), phase)
 
 
-def parameter_counts(net):
-    """Learnable numbers per layer, {layer name: int}, weights shared between layers counted once.
+def _tried(net, function):
+    """What function() returns in a copy of this process: a CHECK of Caffe's that fails ends the copy alone.
 
-    Caffe itself infers the shapes, from a copy of `net` with batch size 1 and constant fillers (the fast ones).
+    net: the prototxt message that it is about, for the ValueError that has Caffe's words instead.
     """
-    small = caffe_pb2.NetParameter()
-    small.CopyFrom(net)
-    owners, seen = {}, set()
-    for layer in small.layer:
-        for filled in (layer.convolution_param, layer.inner_product_param):
-            filled.ClearField("weight_filler")
-        for shape in layer.input_param.shape:
-            shape.dim[0] = 1
-        names = [param.name for param in layer.param if param.name]
-        owners[layer.name] = not seen.intersection(names)
-        seen.update(names)
-    params = instantiate(small).params
-    return {name: sum(blob.count for blob in blobs) for name, blobs in params.items() if owners[name]}
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as answer, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python and JAX warn of their threads, none of which the copy needs
+        child = os.fork()
+        if not child:
+            try:
+                faulthandler.disable()  # the copy may die, and the caller says why
+                os.dup2(said.fileno(), 2)
+                sys.stderr = open(2, "w", closefd=False)
+                caffe.set_mode_cpu()
+                pickle.dump(function(), answer)
+                answer.flush()
+                os._exit(0)
+            except BaseException as error:
+                if not said.tell():
+                    sys.stderr.write(str(error))
+                sys.stderr.flush()
+            finally:
+                os._exit(1)
+        died = os.waitpid(child, 0)[1]
+        for file in (said, answer):
+            file.seek(0)
+        if not died:
+            return pickle.load(answer)
+        words = said.read().decode(errors="replace").strip()
+    fatal = re.search(r"^F\d.*?\] (?:Check failed: )?(.*?)(?: \(known types.*)?$", words, re.MULTILINE)  # glog's line
+    reason = fatal[1] if fatal else words.rpartition("\n")[2] or "its process was killed; is there too little memory?"
+    absent = {f"{layer.name} reads {path}, which is not here": None for layer, path in _absent(net)}
+    raise ValueError("; ".join([f"Caffe cannot build the net {net.name!r}: {reason}", *absent]))
 
 
-def blob_shapes(net):
-    """{blob name: shape tuple} of a prototxt message, as Caffe infers them at its own batch size."""
-    return {name: tuple(blob.data.shape) for name, blob in instantiate(net).blobs.items()}
+_GUESSES = {1: (2, 4), 2: (128, 256), 3: (128, 256)}  # channels, height, width: two, to see what depends on them
+
+
+def _source(layer):
+    """The message that says from where a data layer reads; None of another layer."""
+    return getattr(layer, _READERS[layer.type]) if layer.type in _READERS else None
+
+
+def _absent(net):
+    """[(layer, file)] of the files that a net's data layers read and that are not here."""
+    found = []
+    for layer in net.layer:
+        source = _source(layer)
+        if source is not None:
+            files = [source.source, getattr(source, "mean_file", ""), layer.transform_param.mean_file]
+            found += [(layer, path) for path in files if path and not pathlib.Path(path).exists()]
+    return found
+
+
+def _example(layer):
+    """[channels, height, width] of one example that a data layer gives, as far as its prototxt says; None: it does not.
+
+    Raises ValueError for HDF5, where only the file knows how many axes there are.
+    """
+    source, transform = _source(layer), layer.transform_param
+    if layer.type == "HDF5Data":
+        raise ValueError(
+            f"{layer.name} reads {source.source}, which is not here, and only that file says what shape its blobs "
+            "have: give the shape of one example, data=(...)"
+        )
+    size = transform.crop_size or source.crop_size
+    height, width = size, size
+    if layer.type == "ImageData" and not size:
+        height, width = source.new_height, source.new_width
+    if layer.type in ("ImageData", "WindowData"):
+        channels = 3 if layer.type == "WindowData" or source.is_color else 1
+    elif transform.force_gray:
+        channels = 1
+    else:  # cropped images are photographs, in colour unless they say otherwise
+        channels = 3 if transform.force_color or size or len(transform.mean_value) == 3 else None
+    return [channels, height or None, width or None]
+
+
+def _phased(layer, phase):
+    """Whether a layer's rules let it into a phase."""
+    return not any(rule.HasField("phase") and rule.phase != phase for rule in layer.include) and not any(
+        rule.HasField("phase") and rule.phase == phase for rule in layer.exclude
+    )
+
+
+def _asked(net, question, data):
+    """question(caffe.Net) of a prototxt message's TEST phase, or of TRAIN where there is no other, in a copy of this
+    process: a list of one answer.
+
+    Fillers are left out. Data layers whose files are not here, or that the wheel cannot read, are replaced by blobs of
+    the same shape, with a warning. Where a prototxt leaves that open, there are two answers, for two shapes.
+    """
+    try:
+        return _asked_in(caffe.TEST, net, question, data)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            return _asked_in(caffe.TRAIN, net, question, data)
+        raise
+
+
+def _asked_in(phase, net, question, data):
+    plain, taken, known = caffe_pb2.NetParameter(), [], caffe.layer_type_list()
+    plain.CopyFrom(net)
+    absent = [layer.name for layer, _ in _absent(net)]
+    clear_fillers(plain)
+    for layer in plain.layer:
+        source = _source(layer)
+        unread = layer.type in ("Data", "AnnotatedData") or layer.name in absent or layer.type not in known  # no LMDB
+        if source is not None and unread and _phased(layer, phase):
+            taken.append((layer, [source.batch_size or 1, *(data or _example(layer))], source.source))
+    words = [
+        f"{layer.name} reads {file}, which is not read here: it is taken to give {' x '.join(map(str, shape))}"
+        + ", and what depends on None is not known" * (None in shape)
+        + "; data=(channels, height, width) says otherwise"
+        for layer, shape, file in taken
+    ]
+    answers = []
+    for turn in range(2 if any(None in shape for _, shape, _ in taken) else 1):
+        for layer, shape, _ in taken:
+            layer.type = "DummyData"
+            layer.ClearField("dummy_data_param")
+            whole = [_GUESSES[axis][turn] if n is None else n for axis, n in enumerate(shape)]
+            for number in range(len(layer.top)):
+                layer.dummy_data_param.shape.add(dim=whole[:1] if number else whole)  # the others are labels
+        with tempfile.NamedTemporaryFile("w", suffix=".prototxt", encoding="utf-8") as file:
+            file.write(str(plain))
+            file.flush()
+            try:
+                answers.append(_tried(plain, lambda: question(caffe.Net(file.name, phase))))
+            except ValueError as error:
+                raise ValueError("; ".join([str(error), *words])) from None
+    for line in words:
+        warnings.warn(line, stacklevel=4)
+    return answers
+
+
+def parameter_counts(net, data=None):
+    """Learnable numbers per layer, {layer name: int}, weights shared between layers counted once. Caffe infers them.
+
+    net: any prototxt message, Caffe's older formats included. data: shape of one example, (channels, height, width),
+    for data layers whose files are not here; where neither it nor the prototxt says, what depends on it is None.
+    Raises ValueError, in Caffe's own words, for a net that it cannot build.
+    """
+
+    def count(net):
+        seen, counts = set(), {}
+        for name, blobs in net.params.items():
+            new = {blob.data.ctypes.data: blob.count for blob in blobs if blob.data.ctypes.data not in seen}
+            counts |= {name: sum(new.values())} if new else {}
+            seen.update(new)
+        return counts
+
+    first, *_, second = _asked(net, count, data) * 2
+    return {name: number if number == second[name] else None for name, number in first.items()}
+
+
+def blob_shapes(net, data=None):
+    """{blob name: shape tuple} of a prototxt message, as Caffe infers them; net, data and errors as above.
+
+    An axis whose length depends on data that are not here is None.
+    """
+
+    def shapes(net):
+        return {name: tuple(blob.shape) for name, blob in net.blobs.items()}
+
+    first, *_, second = _asked(net, shapes, data) * 2
+    return {name: tuple(a if a == b else None for a, b in zip(shape, second[name])) for name, shape in first.items()}

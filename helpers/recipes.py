@@ -17,14 +17,12 @@ class Recipe:
         "poly" (base_lr * (1 - iter / max_iter)^power, max_iter being the iterations of max_epochs).
     stepsize_epochs: epochs between two steps of "step"; the report gives no stepsize, this is ours.
     stepsize: the same in iterations, where the source gives it so.
-    trains: "fc6" (every other layer frozen) or "all".
     patience, epsilon: see helpers.early_stopping.
     reported_epochs, reported_test_accuracy: what the report says (accuracy in [0, 1]), None for a demonstration.
     """
 
     name: str
     title: str
-    trains: str
     base_lr: float
     lr_policy: str
     gamma: float
@@ -46,7 +44,6 @@ class Recipe:
 CIFAR100_LAST_LAYER = Recipe(
     name="cifar100_last_layer",
     title="CIFAR-100, last layer",
-    trains="fc6",
     base_lr=0.01,
     lr_policy="exp",
     gamma=0.9995,
@@ -60,7 +57,6 @@ CIFAR100_LAST_LAYER = Recipe(
 CIFAR100_FINE_TUNE = Recipe(
     name="cifar100_fine_tune",
     title="CIFAR-100, fine-tuning",
-    trains="all",
     base_lr=0.0005,
     lr_policy="step",
     gamma=0.2,
@@ -75,7 +71,6 @@ CIFAR100_FINE_TUNE = Recipe(
 FRUITS360_LAST_LAYER = Recipe(
     name="fruits360_last_layer",
     title="Fruits-360, last layer",
-    trains="fc6",
     base_lr=0.01,
     lr_policy="exp",
     gamma=0.9995,
@@ -89,7 +84,6 @@ FRUITS360_LAST_LAYER = Recipe(
 FRUITS360_FINE_TUNE = Recipe(  # "larger stepsize" than CIFAR-100's is all the report says
     name="fruits360_fine_tune",
     title="Fruits-360, fine-tuning",
-    trains="all",
     base_lr=0.0003,
     lr_policy="step",
     gamma=0.2,
@@ -128,7 +122,6 @@ PHOTOS_FINE_TUNE = replace(
 PHOTOS_PRETEXT = Recipe(
     name="photos_pretext",
     title="Photographs, jigsaw pretext",
-    trains="all",
     base_lr=0.001,
     lr_policy="exp",
     gamma=0.999,
@@ -138,7 +131,7 @@ PHOTOS_PRETEXT = Recipe(
     batch_size=32,
 )
 
-# The same small CFN on many photographs, with and without precautions (helpers.cheating).
+# The same small CFN on many photographs, with and without precautions (helpers.pretext.cheating).
 PUZZLES_CHEATING = replace(
     PHOTOS_PRETEXT,
     name="puzzles_cheating",
@@ -157,7 +150,6 @@ PUZZLES_CHEATING = replace(
 CFN_AUTHORS = Recipe(
     name="cfn_authors",
     title="CFN, the authors' solver",
-    trains="all",
     solver="SGD",
     base_lr=0.01,
     lr_policy="step",
@@ -173,7 +165,6 @@ CFN_AUTHORS = Recipe(
 CFN_QUICK_LEARNER = Recipe(
     name="cfn_quick_learner",
     title="CFN, quick learner",
-    trains="all",
     base_lr=0.001,
     lr_policy="poly",
     gamma=1.0,
@@ -183,13 +174,12 @@ CFN_QUICK_LEARNER = Recipe(
     batch_size=256,
 )
 
-# A small fc6 to fc8 on the frozen trunk that ships (helpers.puzzle_head), ours. An epoch is each cut of each photograph
-# once, in a fresh permutation.
+# A small fc6 to fc8 on the frozen trunk that ships (helpers.pretext.puzzle_head), ours. An epoch is each cut of each
+# photograph once, in a fresh permutation.
 CFN_HEAD = replace(
     CFN_QUICK_LEARNER,
     name="cfn_head",
     title="CFN, fc6 to fc8",
-    trains="fc6",
     base_lr=0.002,
     max_epochs=20,
     patience=20,
@@ -200,7 +190,6 @@ CFN_HEAD = replace(
 ALEXNET_C100 = Recipe(
     name="alexnet_c100",
     title="AlexNetC100",
-    trains="all",
     solver="SGD",
     base_lr=0.001,
     lr_policy="exp",

@@ -17,13 +17,15 @@ import pandas as pd
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from helpers import activity, backup as backups, course, device, memory, parallel, runs, snapshots, weights
+from helpers import course, weights
+from helpers.data.examples import Examples, check, feed, part
 from helpers.early_stopping import EarlyStopping
-from helpers.examples import Examples, check, feed, forward, part
 from helpers.nets import CONVOLUTIONS
-from helpers.progress import Progress
-from helpers.runs import EPOCH_COLUMNS, Tables, provenance, write
-from helpers.schedule import iterations_per_epoch, learning_rates, solver_parameter
+from helpers.training import activity, backup as backups, device, memory, parallel, run_folder, snapshots
+from helpers.training.forward import forward
+from helpers.training.progress import Progress
+from helpers.training.run_folder import EPOCH_COLUMNS, Tables, provenance, write
+from helpers.training.schedule import iterations_per_epoch, learning_rates, solver_parameter
 
 
 @dataclass(frozen=True)
@@ -134,12 +136,13 @@ def fit(
     folder = pathlib.Path(folder)
     backup = backup or course.backup_folder()
     settings = _settings(net, recipe, training, validation, test, initial, layers, seed)
+    recipe, seed = dataclasses.replace(recipe, **settings["recipe"]), settings["seed"]  # without NumPy's numbers
     if backup:
         backups.bring_back(folder, backup)
-    if runs.finished(folder, settings):
+    if run_folder.finished(folder, settings):
         return load(folder)
     mode = device.use()
-    runs.commit()  # a checkout may move on while a training runs
+    run_folder.commit()  # a checkout may move on while a training runs
     size = _processes(processes, net, recipe, training, mode)
     if mode == "cpu":
         memory.check(net, recipe, size)
@@ -147,10 +150,10 @@ def fit(
     with contextlib.ExitStack() as stack:
         local = stack.enter_context(tempfile.TemporaryDirectory(prefix="jigsaw_"))
         if world.rank == 0:
-            stack.enter_context(runs.locked(folder))
-            if runs.settings_of(folder) not in (None, settings):
-                runs.set_aside(folder)
-                stack.enter_context(runs.locked(folder))
+            stack.enter_context(run_folder.locked(folder))
+            if run_folder.settings_of(folder) not in (None, settings):
+                run_folder.set_aside(folder)
+                stack.enter_context(run_folder.locked(folder))
             per_epoch = iterations_per_epoch(training, recipe)
             parameter = solver_parameter(recipe, folder / "train.prototxt", per_epoch, seed, mode)
             write(folder / "train.prototxt", str(net))
@@ -396,16 +399,18 @@ def score(net, examples, batch_size=128, team=None):
 def _settings(net, recipe, training, validation, test, initial, layers, seed):
     """What decides the course of a training; two runs with equal settings are the same run."""
     chosen = {name: initial[name] for name in layers if name in initial} if initial else None
-    return {
-        "recipe": dataclasses.asdict(recipe),
-        "net": zlib.crc32(str(net).encode()),
-        "seed": seed,
-        "training": training.fingerprint(),
-        "validation": validation.fingerprint(),
-        "test": test.fingerprint() if test else None,
-        "initial": weights.fingerprint(chosen),
-        "examples": [len(training), len(validation), len(test) if test else 0],
-    }
+    return run_folder.plain(
+        {
+            "recipe": dataclasses.asdict(recipe),
+            "net": zlib.crc32(str(net).encode()),
+            "seed": seed,
+            "training": training.fingerprint(),
+            "validation": validation.fingerprint(),
+            "test": test.fingerprint() if test else None,
+            "initial": weights.fingerprint(chosen),
+            "examples": [len(training), len(validation), len(test) if test else 0],
+        }
+    )
 
 
 def _test(team, folder, test):

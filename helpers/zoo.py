@@ -12,7 +12,8 @@ import caffe
 import numpy as np
 import pandas as pd
 
-from helpers import course, downloads, nets, weights
+from helpers import course, nets, weights
+from helpers.data import downloads
 
 PRETRAINED = pathlib.Path(__file__).resolve().parent / "pretrained"
 # B, G, R means over the mean image that BVLC's trainings subtract (BVLC/caffe, examples/00-classification.ipynb prints
@@ -25,8 +26,8 @@ class Model:
     """An entry of the zoo. What is unknown is None.
 
     file: its name, in helpers/pretrained or in the cache. urls: where it is fetched from, tried in order.
-    digest: for downloads.fetch. megabytes: 10**6 bytes. channels: the order it learned from. inputs: their scale.
-    mean: what was subtracted from B, G and R; None for each tile's own.
+    digest: of that file, for downloads.verify. megabytes: 10**6 bytes. channels: the order it learned from.
+    inputs: their scale. mean: what was subtracted from B, G and R; None for each tile's own.
     """
 
     what: str
@@ -49,6 +50,7 @@ MODELS = {
         "RGB",
         "unit variance, each tile's own mean and deviation",
         file="cfn_jigsaw_trunk.caffemodel",
+        digest="sha256:df77b6e442f66f4509ee82aeb0e7fb4f75bb77360998ba224ca74913b15ac4ac",
         megabytes=9.3,
     ),
     "authors": Model(
@@ -121,13 +123,15 @@ def load(name="ours", path=None, statistics=None, fillers="he", seed=0):
     if name not in MODELS:
         raise ValueError(f"name is {name!r}; choose one of {', '.join(MODELS)}")
     if name == "random":
-        caffe.set_random_seed(seed)
+        if path is not None:
+            raise ValueError("random weights are drawn, not read: leave path out, or name the file's model")
+        caffe.set_random_seed(int(seed))
         random = weights.of(nets.instantiate(nets.branch(1, batch_size=1, fillers=fillers)))
         return {layer: random[layer] for layer in nets.CONVOLUTIONS}
     model = MODELS[name]
     if path is None:
         path = _file(name, model)
-    else:
+    elif name != "ours":  # such a trunk may be one's own
         downloads.verify(path, model.digest)
     layers = convolutions(weights.read(path), path)
     if statistics is not None and model.channels == "BGR":
@@ -150,6 +154,7 @@ def _file(name, model):
             f"{path} is missing. It belongs to this repository: get it again (git checkout -- helpers/pretrained), or "
             "start from zoo.load('random')."
         )
+    downloads.verify(path, model.digest)
     return path
 
 

@@ -8,7 +8,8 @@ python scripts/results.py --check    # only say whether they are out of step
 import re
 import sys
 
-from helpers import course, results, zoo
+from helpers import course, zoo
+from helpers.study import results
 
 TABLES = {course.ROOT / "README.md": results.markdown, zoo.PRETRAINED / "cfn_jigsaw_trunk.md": results.transfer}
 MARKED = re.compile(r"(<!-- results: written by `make results` -->\n).*?(<!-- end of results -->)", re.DOTALL)

@@ -5,7 +5,11 @@ import sys
 import pytest
 from conftest import ROOT
 
+from helpers import features, recipes
+from helpers.data import datasets
+
 sys.path.insert(0, str(ROOT / "benchmarks"))
+import contender_memory
 import cpu
 
 
@@ -20,3 +24,20 @@ def contenders():
 def test_contenders_compute_the_same_features(contenders):
     found = cpu.differences(contenders)
     assert set(found) == {"naive", "keras"} and max(found.values()) < 1e-5
+
+
+def test_the_memory_benchmark_computes_no_features(monkeypatch):
+    """Its stub is in the place of the function that is called; here the real one would fail."""
+    monkeypatch.setattr(features, "_extract", None)
+    for module, name in ((datasets, "load_cifar100"), (features, "extract_several")):  # it replaces these
+        monkeypatch.setattr(module, name, getattr(module, name))
+    for name in ("JIGSAW_CACHE", "JIGSAW_RUNS"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(contender_memory, "TRAINING", 200)
+    monkeypatch.setattr(contender_memory, "TEST", 20)
+    assert list(contender_memory.stages()) == ["data", "last layer", "fine-tuning"]
+
+
+def test_the_numbers_are_the_recipes():
+    assert (cpu.TRAINING, cpu.VALIDATION, cpu.HEAD_EPOCHS, cpu.FINE_TUNE_EPOCHS) == (42_500, 7_500, 64, 15)
+    assert cpu.HEAD_EPOCHS == recipes.CIFAR100_LAST_LAYER.reported_epochs

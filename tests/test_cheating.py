@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from test_pretext import photos  # noqa: F401, an archive of 41 small photographs
 
-from helpers import cheating, experiments, photo_archive, recipes, records
+from helpers import experiments, recipes
+from helpers.data import photo_archive
+from helpers.pretext import cheating
+from helpers.study import records
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,7 @@ def test_the_command_records_a_table(photos, tmp_path, monkeypatch, capsys):  # 
     cheating.main(["--photos", str(photos)])
     table, told = cheating.recorded()
     assert list(table.index) == list(table.columns) == list(cheating.KINDS)
-    assert told["puzzles_each"] == 16 and told["command"] == f"python -m helpers.cheating --photos {photos}"
+    assert told["puzzles_each"] == 16 and told["command"] == f"python -m helpers.pretext.cheating --photos {photos}"
     assert records.names() == []
 
 

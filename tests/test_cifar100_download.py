@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from servers import cut_short, good, html, redirect, serve
 
-from helpers import datasets
+from helpers.data import datasets
 
 keras_cifar100 = pytest.importorskip("keras.src.datasets.cifar100")
 keras_config = pytest.importorskip("keras.src.backend.config")
@@ -106,6 +106,16 @@ def test_what_keras_has_already_is_used_without_a_network(place, archive, arrays
     place.write_bytes(archive)
     monkeypatch.setattr(datasets, "CIFAR100_URLS", ["http://127.0.0.1:9/x"])
     check(datasets.load_cifar100(), arrays)
+
+
+def test_an_archive_in_a_folder_that_may_not_be_written_is_used(place, archive, arrays, monkeypatch):
+    """Keras would go to /tmp then, and download once more. Only a read-only mount says no to root, too."""
+    place.parent.mkdir()
+    place.write_bytes(archive)
+    monkeypatch.setattr(datasets, "CIFAR100_URLS", ["http://127.0.0.1:9/x"])
+    monkeypatch.setattr(datasets.os, "access", lambda path, mode: False)
+    check(datasets.load_cifar100(), arrays)
+    assert list(place.parent.iterdir()) == [place]
 
 
 def test_every_source_is_tried_and_a_transfer_is_gone_on_with(place, archive, arrays, monkeypatch):

@@ -1,5 +1,6 @@
 """ImageSet, the embedded photographs and their crops, CIFAR-100 and Fruits-360."""
 
+import io
 import runpy
 import socket
 import sys
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from helpers import datasets, preprocessing
-from helpers.datasets import ImageSet
+from helpers.data import datasets, preprocessing
+from helpers.data.datasets import ImageSet
 
 
 @pytest.fixture
@@ -208,3 +209,75 @@ def test_cifar100_without_a_network_says_the_way_round(no_network, monkeypatch, 
         ConnectionError, match="(?s)cifar-100-python.tar.gz.*save it as .*cifar-100-python-target_archive"
     ):
         datasets.load_cifar100()
+
+
+def like_cifar100(**changed):
+    """Arrays of a small cifar100.npz, two images of each class to train on; `changed` ones instead."""
+    rng = np.random.default_rng(0)
+    sizes = {"x_train": (200, 32, 32, 3), "x_test": (9, 32, 32, 3)}
+    images = {name: rng.integers(0, 256, size, dtype=np.uint8) for name, size in sizes.items()}
+    return images | {"y_train": np.arange(200)[:, None] % 100, "y_test": np.arange(9)} | changed
+
+
+@pytest.fixture
+def npz(tmp_path, monkeypatch):
+    """A function that makes a cifar100.npz of arrays, or of bytes, and reads it."""
+    monkeypatch.setenv("JIGSAW_DATA", str(tmp_path))
+
+    def load(content):
+        path = tmp_path / "cifar100.npz"
+        path.write_bytes(content) if isinstance(content, bytes) else np.savez(path, **content)
+        return datasets.load_cifar100()
+
+    return load
+
+
+def test_a_small_cifar100_of_ones_own_is_read_and_its_size_is_told(npz):
+    with pytest.warns(UserWarning, match="cifar100.npz holds 200 and 9 images, CIFAR-100 50,000 and 10,000"):
+        train, test = npz(like_cifar100())
+    assert (len(train), len(test)) == (200, 9) and train.labels.dtype == np.int64
+
+
+IMAGES, LABELS = like_cifar100()["x_train"], like_cifar100()["y_train"]
+
+
+@pytest.mark.parametrize(
+    "changed, finding",
+    [
+        ({"y_train": LABELS % 20}, "y_train has 20 different labels from 0 to 19, not 0 to 99"),
+        ({"y_train": LABELS % 10}, "y_train has 10 different labels from 0 to 9, not 0 to 99"),
+        ({"y_train": LABELS + 1}, "y_train has 100 different labels from 1 to 100, not 0 to 99"),
+        ({"y_test": np.full(9, -1)}, "y_test has 1 different labels from -1 to -1"),
+        ({"y_train": LABELS / 1.0}, r"y_train is float64 \(200, 1\), not a whole number for each image"),
+        ({"y_train": LABELS[:199]}, r"y_train is int64 \(199, 1\)"),
+        ({"y_train": np.eye(100, dtype=int)[LABELS[:, 0]]}, r"y_train is int64 \(200, 100\)"),
+        ({"y_train": LABELS.astype(object)}, "Object arrays cannot be loaded"),
+        ({"x_train": IMAGES / np.float32(255)}, r"x_train is float32 \(200, 32, 32, 3\), not uint8 \(N, 32, 32, 3\)"),
+        ({"x_train": IMAGES.transpose(0, 3, 1, 2)}, r"x_train is uint8 \(200, 3, 32, 32\)"),
+        ({"x_train": IMAGES.reshape(200, -1)}, r"x_train is uint8 \(200, 3072\)"),
+        ({"x_test": IMAGES[:0], "y_test": LABELS[:0]}, r"x_test is uint8 \(0, 32, 32, 3\)"),
+    ],
+)
+def test_what_is_no_cifar100_is_refused_by_what_it_is(npz, changed, finding):
+    with pytest.raises(ValueError, match=f"cifar100.npz is not CIFAR-100: .*{finding}.*take the file away"):
+        npz(like_cifar100(**changed))
+
+
+def test_a_cifar100_file_that_is_no_archive_of_such_arrays(tmp_path, npz, monkeypatch):
+    monkeypatch.setenv("JIGSAW_DATA", str(tmp_path / "{data}"))
+    (tmp_path / "{data}").mkdir()
+    with pytest.raises(ValueError, match="{data}.cifar100.npz is not CIFAR-100: it is no .npz"):
+        (tmp_path / "{data}" / "cifar100.npz").write_bytes(b"")
+        datasets.load_cifar100()
+    monkeypatch.setenv("JIGSAW_DATA", str(tmp_path))
+    arrays = like_cifar100()
+    arrays["train_images"] = arrays.pop("x_train")
+    with pytest.raises(ValueError, match="cifar100.npz is not CIFAR-100: x_train is not a file in the archive"):
+        npz(arrays)
+    file = io.BytesIO()
+    np.savez(file, **like_cifar100())
+    single = io.BytesIO()
+    np.save(single, IMAGES)
+    for content in (b"<html>quota exceeded</html>", file.getvalue()[:-100], single.getvalue()):
+        with pytest.raises(ValueError, match="cifar100.npz is not CIFAR-100: it is no .npz, or one cut short"):
+            npz(content)

@@ -3,7 +3,7 @@
 import pytest
 from caffe import build_info
 
-from helpers import device
+from helpers.training import device
 
 T4 = device.Card("Tesla T4", (7, 5))
 

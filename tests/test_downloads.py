@@ -9,7 +9,7 @@ import threading
 import pytest
 from servers import cut_short, good, html, in_turn, redirect, respond, serve
 
-from helpers import downloads
+from helpers.data import downloads
 
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score
 
 from helpers import evaluation, nets, recipes, solver
-from helpers.examples import Examples
+from helpers.data.examples import Examples
 
 
 @pytest.fixture(scope="module")

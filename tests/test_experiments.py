@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from helpers import datasets, experiments, jigsaw, nets, preprocessing, recipes, zoo
+from helpers import experiments, jigsaw, nets, recipes, zoo
+from helpers.data import datasets, preprocessing
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,10 @@ import pytest
 from PIL import Image
 from test_resume import RECIPE, assert_same, examples, fit, halted, net, snapshots_of
 
-from helpers import fruits360, nets, preprocessing, runs, solver, weights
-from helpers.examples import Examples
+from helpers import nets, solver, weights
+from helpers.data import fruits360, preprocessing
+from helpers.data.examples import Examples
+from helpers.training import run_folder
 
 TRAINING, VALIDATION = examples(30, 1), examples(10, 2)
 
@@ -220,7 +222,7 @@ def second_notebook(folder):
     locked, done = threading.Event(), threading.Event()
 
     def first():  # flock belongs to an open file, so a second one in the same process counts as another's
-        with runs.locked(folder):
+        with run_folder.locked(folder):
             locked.set()
             done.wait()
 

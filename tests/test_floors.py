@@ -12,19 +12,16 @@ FLOORS = {
     for floor, modules in ROW.findall((ROOT / "README.md").read_text())
     for module in re.findall(r"`(\w+)`", modules)
 }
-HELPERS = ROOT / "helpers"
-FILES = {path.stem: [path] for path in HELPERS.glob("*.py") if path.stem != "__init__"}
-FILES |= {path.parent.name: sorted(path.parent.glob("*.py")) for path in HELPERS.glob("*/__init__.py")}
-MODULES = sorted(FILES)
+MODULES = sorted(path.stem for path in (ROOT / "helpers").glob("*.py") if path.stem != "__init__")
 
 
 def imports(module):
-    """Names of the helpers that a module or package imports from outside, at its top or inside a function."""
-    for node in (node for path in FILES[module] for node in ast.walk(ast.parse(path.read_text()))):
+    """Names of the helpers that a module imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse((ROOT / "helpers" / f"{module}.py").read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "helpers":
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("helpers."):
-            yield from {node.module.split(".")[1]} - {module}
+            yield node.module.removeprefix("helpers.")
 
 
 def test_every_module_has_a_floor():

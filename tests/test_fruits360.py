@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from helpers import fruits360
-from helpers.datasets import ImageSet
+from helpers.data import fruits360
+from helpers.data.datasets import ImageSet
 
 
 def jpeg(colour, side=100):
@@ -49,6 +49,37 @@ def test_fruits360_reads_one_in_four_of_each_class_in_order(tmp_path, packed, to
         assert image_set.images.shape == (8, 64, 64, 3) and image_set.labels.tolist() == [0] * 4 + [1] * 4
         levels = image_set.images.mean(axis=(1, 2, 3)).round(-1).tolist()
         assert levels == [0, 40, 80, 120] * 2, "frames 0, 4, 8 and r_0, not 0, 11, 3, 6 as their names sort"
+
+
+def test_fruits360_behind_links(tmp_path):
+    """Links to folders elsewhere count; those that lead back into the folder or above it are no second release."""
+    shared, here = make_fruits(tmp_path / "shared", "") / "Training", tmp_path / "here" / "fruits360"
+    here.mkdir(parents=True)
+    (here / "Training").mkdir()
+    for name in ("Lemon", "Apple Golden 1"):
+        (here / "Training" / name).symlink_to(shared / name)
+    (here / "Test").symlink_to(shared.parent / "Test")
+    (here / "Training" / "Lemon" / "all").symlink_to(shared.parent)
+    (here.parent / "latest").symlink_to(here)
+    (here / "up").symlink_to(tmp_path)
+    train, test = fruits360.load(here.parent)
+    assert len(train) == len(test) == 8
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_systems_leave_beside_fruits_is_none(tmp_path, packed):
+    folder = make_fruits(tmp_path / "fruits")
+    for name in (
+        "__MACOSX/fruits360/Training/Lemon/._0_100.jpg",
+        "fruits360/Training/Lemon/._0_100.jpg",
+        "fruits360/Training/.ipynb_checkpoints/0_100.jpg",
+        "fruits360/Test/Lemon/.DS_Store",
+        "fruits360/Test/Lemon/Thumbs.db",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"no picture")
+    train, test = fruits360.load(zipped(folder) if packed else folder, every=1)
+    assert len(train) == len(test) == 26
 
 
 def test_fruits360_reads_the_classes_asked_in_the_order_asked(tmp_path):

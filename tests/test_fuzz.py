@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import ExifTags, Image
 
-from helpers import archives, fruits360, inspection, jigsaw, nets, photo_archive, weights
+from helpers import inspection, jigsaw, nets, weights
+from helpers.data import archives, fruits360, photo_archive
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's and protobuf's, about damaged files
 
@@ -113,12 +114,15 @@ def tar_of(members, mode):
 MEMBERS = {"top/one.txt": b"one " * 30, "top/under/zwölf.bin": bytes(range(256))}
 
 
-@pytest.mark.parametrize("old", [False, True], ids=["blobs with a shape", "as in 2014"])
-def test_caffemodels(tmp_path, old):
+@pytest.mark.parametrize("kind", ["blobs with a shape", "as in 2014", "HDF5"])
+def test_caffemodels(tmp_path, kind):
     path = tmp_path / "model.caffemodel"
     weights.write(path, {"conv1": [np.ones((2, 3, 2, 2)), np.zeros(2)], "fc6": [np.ones((3, 4))]})
     content = path.read_bytes()
-    if old:
+    if kind == "HDF5":
+        nets.instantiate(nets.head(2, (3,), 1)).save_hdf5(str(path))
+        content = path.read_bytes()
+    if kind == "as in 2014":
         net = weights.caffe_pb2.NetParameter()
         net.layers.add(name="fc").blobs.add(num=1, channels=1, height=2, width=3).data.extend(range(6))
         content = net.SerializeToString()

@@ -11,7 +11,9 @@ import pytest  # noqa: E402
 from caffe import build_info  # noqa: E402
 from caffe.proto import caffe_pb2  # noqa: E402
 
-from helpers import device, examples, nets, recipes, solver, weights  # noqa: E402
+from helpers import nets, recipes, solver, weights
+from helpers.data import examples
+from helpers.training import device
 
 pytestmark = pytest.mark.skipif(device.obstacle() is not None, reason=f"no GPU: {device.obstacle()}")
 ENGINES = ["CAFFE", pytest.param("CUDNN", marks=pytest.mark.skipif(not build_info.CUDNN, reason="built without cuDNN"))]

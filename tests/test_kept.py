@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.kept import kept
+from helpers.data.kept import kept
 
 ARRAY = np.arange(60, dtype=np.float32).reshape(5, 12)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers import ledger, records
+from helpers.study import ledger, records
 
 # The report's numbers, typed a second time: its table of four trainings, its counts, its references, its remarks.
 REPORTED = [0.3766, 64, 0.527, 15, 0.91, 98, 0.9691, 15, 61e6, 27.5e6, 0.54, 332, 0.85, 1.0, 81]

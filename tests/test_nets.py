@@ -3,8 +3,10 @@
 import caffe
 import numpy as np
 import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 
-from helpers import nets, weights
+from helpers import nets, plots, weights
 
 
 @pytest.mark.parametrize(
@@ -176,3 +178,140 @@ def test_the_upper_branch_is_the_rest_of_the_branch(trains):
     upper.blobs["data"].data[...] = read
     upper.forward()
     np.testing.assert_allclose(upper.blobs["fc6"].data, branch.blobs["fc6"].data, rtol=1e-4, atol=1e-5)
+
+
+INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }\n'
+CONV = """layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+    convolution_param { num_output: 8 kernel_size: 5 weight_filler { type: "gaussian" } } }"""
+V1 = """input: "data" input_dim: 1 input_dim: 3 input_dim: 9 input_dim: 9
+layers { name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1" param: "w" param: "b"
+    convolution_param { num_output: 8 kernel_size: 5 } }
+layers { name: "conv2" type: CONVOLUTION bottom: "data" top: "conv2" param: "w" param: "b"
+    convolution_param { num_output: 8 kernel_size: 5 } }"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        V1.encode(),
+        b"\xef\xbb\xbf" + (INPUT + CONV).encode(),
+        (INPUT + CONV).encode().replace(b"NOTE", "\u5377\u79ef".encode("gbk")),
+        (INPUT + CONV).encode().replace(b"NOTE", "r\u00e9seau".encode("latin-1")),
+        (INPUT + CONV).replace("\n", "\r\n").encode(),
+    ],
+    ids=["V1 with shared weights", "byte-order mark", "GBK", "Latin-1", "CRLF"],
+)
+def test_prototxts_of_others(tmp_path, content):
+    (tmp_path / "net.prototxt").write_bytes(content)
+    net = nets.read(tmp_path / "net.prototxt")
+    assert nets.parameter_counts(net) == {"conv1": 608}
+    assert nets.blob_shapes(net)["conv1"] == (1, 8, 5, 5)
+    assert nets.instantiate(net).blobs["conv1"].data.shape == (1, 8, 5, 5)
+
+
+def message(text):
+    return text_format.Parse(text, caffe_pb2.NetParameter())
+
+
+def reads(kind, parameter, transform="", rules=""):
+    return message(
+        f'layer {{ name: "data" type: "{kind}" top: "data" top: "label" {parameter} {rules} '
+        f"transform_param {{ {transform} }} }} {CONV}"
+    )
+
+
+LMDB = 'data_param { source: "train_lmdb" batch_size: 4 backend: LMDB }'
+IMAGES = 'image_data_param { source: "list.txt" batch_size: 4 %s }'
+OPEN, KNOWN = (None, (4, None, None, None)), (608, (4, 3, 9, 9))
+
+
+@pytest.mark.parametrize(
+    "net, answer",
+    [
+        (reads("Data", LMDB), OPEN),
+        (reads("Data", LMDB, 'mean_file: "mean.binaryproto"'), OPEN),
+        (reads("Data", LMDB, "crop_size: 9"), KNOWN),
+        (reads("Data", LMDB, "crop_size: 9", "include { phase: TRAIN }"), KNOWN),
+        (reads("Data", LMDB, "crop_size: 9 force_gray: true"), (208, (4, 1, 9, 9))),
+        (reads("ImageData", IMAGES % ""), (608, (4, 3, None, None))),
+        (reads("ImageData", IMAGES % "new_height: 9 new_width: 9"), KNOWN),
+        (reads("ImageData", IMAGES % "is_color: false new_height: 9 new_width: 9"), (208, (4, 1, 9, 9))),
+        (reads("WindowData", 'window_data_param { source: "w.txt" batch_size: 4 crop_size: 9 }'), KNOWN),
+    ],
+)
+def test_data_that_is_not_here_is_replaced_by_its_shape(net, answer):
+    with pytest.warns(UserWarning, match=r"data reads (train_lmdb|list.txt|w.txt), which is not read here"):
+        assert nets.parameter_counts(net) == {"conv1": answer[0]}
+    with pytest.warns(UserWarning, match="data=.channels, height, width. says otherwise"):
+        assert nets.blob_shapes(net)["data"] == answer[1]
+    with pytest.warns(UserWarning, match="4 x 1 x 28 x 28"):
+        assert nets.blob_shapes(net, data=(1, 28, 28))["conv1"] == (4, 8, 24, 24)
+
+
+@pytest.mark.filterwarnings("ignore:data reads train_lmdb")
+def test_a_net_of_unknown_shapes_is_not_drawn():
+    net = reads("Data", LMDB)
+    with pytest.raises(ValueError, match=r"depend on data: give them, nets.blob_shapes\(net, data=...\)"):
+        plots.architecture(net, nets.blob_shapes(net))
+    assert plots.architecture(net, nets.blob_shapes(net, data=(3, 9, 9)), nets.parameter_counts(net, data=(3, 9, 9)))
+
+
+def test_only_an_hdf5_file_knows_its_shape():
+    net = reads("HDF5Data", 'hdf5_data_param { source: "train.txt" batch_size: 4 }')
+    with pytest.raises(ValueError, match=r"data reads train.txt, which is not here, .* data=\(...\)"):
+        nets.blob_shapes(net)
+    with pytest.warns(UserWarning, match="train.txt"):
+        assert nets.parameter_counts(net, data=(3, 9, 9)) == {"conv1": 608}
+
+
+def test_memory_data_has_its_shape_in_the_prototxt():
+    net = reads("MemoryData", "memory_data_param { batch_size: 4 channels: 3 height: 9 width: 9 }")
+    assert nets.parameter_counts(net) == {"conv1": 608} and nets.blob_shapes(net)["conv1"] == (4, 8, 5, 5)
+
+
+@pytest.mark.parametrize(
+    "net, reason",
+    [
+        (reads("Data", LMDB), "Unknown database backend; data reads train_lmdb, which is not here"),
+        (message(INPUT + CONV.replace('"Convolution"', '"RoiAlign"')), "Unknown layer type: RoiAlign$"),
+        (message(INPUT + CONV.replace('bottom: "data"', 'bottom: "images"')), "Unknown bottom blob 'images'"),
+        (message(INPUT + CONV.replace("num_output: 8", "num_output: 0")), "num_output"),
+        (message(INPUT + CONV.replace('"gaussian"', '"glorot"')), "Unknown filler name: glorot"),
+        (
+            message('layer { name: "p" type: "Python" top: "x" python_param { module: "no_such" layer: "L" } }'),
+            "No module named 'no_such'",
+        ),
+    ],
+)
+def test_what_caffe_cannot_build_is_an_exception_in_its_words(net, reason):
+    with pytest.raises(ValueError, match=f"Caffe cannot build the net '': .*{reason}"):
+        nets.instantiate(net)
+
+
+def test_layers_of_2014_are_read_as_caffe_upgrades_them(tmp_path):
+    """Types, weights' names and rates, data's transformation; and Caffe builds the same from both."""
+    (tmp_path / "net.prototxt").write_text(
+        """layers { name: "d" type: DATA top: "data" top: "label" include { phase: TRAIN }
+            data_param { source: "db" batch_size: 4 crop_size: 9 mean_file: "m" mirror: true scale: 0.5 } }
+        layers { name: "c" type: CONVOLUTION bottom: "data" top: "c" param: "w" blobs_lr: 1 blobs_lr: 2 weight_decay: 1
+            weight_decay: 0 convolution_param { num_output: 8 kernel_size: 5 } }
+        layers { name: "r" type: RELU bottom: "c" top: "c" }
+        layers { name: "i" type: INNER_PRODUCT bottom: "c" top: "i" inner_product_param { num_output: 3 } }
+        layers { name: "l" type: SOFTMAX_LOSS bottom: "i" bottom: "label" top: "l" loss_weight: 2 }"""
+    )
+    net = nets.read(tmp_path / "net.prototxt")
+    data, convolution = net.layer[:2]
+    assert [layer.type for layer in net.layer] == ["Data", "Convolution", "ReLU", "InnerProduct", "SoftmaxWithLoss"]
+    assert (data.transform_param.crop_size, data.transform_param.mirror, data.transform_param.scale) == (9, True, 0.5)
+    assert not data.data_param.HasField("crop_size") and data.include[0].phase == caffe.TRAIN
+    assert [(p.name, p.lr_mult, p.decay_mult) for p in convolution.param] == [("w", 1, 1), ("", 2, 0)]
+    assert list(net.layer[4].bottom) == ["i", "label"] and list(net.layer[4].loss_weight) == [2]
+    with pytest.warns(UserWarning, match="d reads db, which is not read here: it is taken to give 4 x 3 x 9 x 9"):
+        assert nets.parameter_counts(net) == {"c": 608, "i": 603}
+
+
+@pytest.mark.parametrize("kind", caffe_pb2.V1LayerParameter.LayerType.keys()[1:])
+def test_every_type_of_2014_has_its_name_of_today(tmp_path, kind):
+    (tmp_path / "net.prototxt").write_text(f'layers {{ name: "x" type: {kind} }}')
+    (layer,) = nets.read(tmp_path / "net.prototxt").layer
+    assert layer.type in (*caffe.layer_type_list(), "ImageData", "WindowData")

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers import features, nets, parallel, recipes, solver, weights
-from helpers.examples import Examples, part
+from helpers import features, nets, recipes, solver, weights
+from helpers.data.examples import Examples, part
+from helpers.training import parallel
 
 RECIPE = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, name="test", max_epochs=2, batch_size=12, base_lr=0.001)
 WIDTH = 1 / 16
@@ -111,6 +113,22 @@ def failing(team):
     team.wait()
 
 
+def lost_before_share(team):
+    if team.rank == 1:
+        os._exit(9)
+    time.sleep(0.3)
+    for _ in range(3):
+        team.share("x" * 100_000)
+
+
+def failed_before_share(team):
+    if team.rank == 1:
+        raise KeyError("fc6")
+    time.sleep(0.3)
+    for _ in range(3):
+        team.share("x" * 100_000)
+
+
 def interrupted(team, pids):
     pids[team.rank] = os.getpid()
     team.wait()
@@ -119,7 +137,15 @@ def interrupted(team, pids):
     time.sleep(60)
 
 
-@pytest.mark.parametrize("function, message", [(killed, "has died.*processes=1"), (failing, "KeyError: 'fc6'")])
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        (killed, "has died.*processes=1"),
+        (failing, "KeyError: 'fc6'"),
+        (lost_before_share, "has died.*processes=1"),
+        (failed_before_share, "KeyError: 'fc6'"),
+    ],
+)
 def test_a_lost_process_is_an_exception(function, message):
     with pytest.raises(RuntimeError, match=f"(?s){message}"):
         parallel.run(2, function)
@@ -192,3 +218,29 @@ def test_the_same_call_under_mpiexec(tmp_path, alone):
     together = solver.load(tmp_path / "run")
     np.testing.assert_allclose(together.iterations["loss"], alone.iterations["loss"], rtol=1e-4)
     assert together.result["test_loss"] == pytest.approx(alone.result["test_loss"], rel=1e-4)
+
+
+FAILURES = {
+    "in what all compute": "parallel.run(2, lambda team: 1 / team.rank)",
+    "in the other process": "parallel.run(2, lambda team: team.share() if not team.rank else [][0])",
+    "in fit, of rank 0 alone": "t.fit('/proc/nowhere/run', None)",
+    "before the first fit": "open('/nowhere') if rank == 0 else t.fit(folder, None)",
+}
+
+
+@pytest.mark.skipif(not shutil.which("mpiexec", path=pathlib.Path(sys.executable).parent), reason="no mpiexec")
+@pytest.mark.parametrize("where", FAILURES)
+def test_a_failure_in_one_process_under_mpiexec_ends_all_with_its_message(tmp_path, where):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import os, sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
+        "import test_parallel as t\n"
+        "from helpers import parallel\n"
+        f"rank, folder = int(os.environ['PMI_RANK']), {str(tmp_path / 'run')!r}\n"
+        f"{FAILURES[where]}\n"
+        "parallel.world().share('waits for ever')"
+    )
+    mpiexec = pathlib.Path(sys.executable).with_name("mpiexec")
+    done = subprocess.run([mpiexec, "-n", "2", sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert re.search(r"Traceback(?s:.*)Error: .*\nProcess [01] of 2 failed, so all end.", done.stderr), done.stderr

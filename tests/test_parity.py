@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import nets, recipes, solver, weights
-from helpers.examples import Examples, feed
+from helpers.data.examples import Examples, feed
 
 CLASSES, BATCH = 7, 4
 keras = pytest.importorskip("keras")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import photo_archive
+from helpers.data import photo_archive
 
 
 def image_bytes(array, format="PNG", mode="RGB"):
@@ -41,6 +41,13 @@ def test_every_kind_of_image_becomes_rgb(tmp_path, mode):
     grey = np.repeat(np.arange(0, 256, 51, dtype=np.uint8)[:, None, None], 3, axis=2).repeat(8, axis=1)
     photos = photo_archive.read(archive(tmp_path / "p.zip", {"a.png": image_bytes(grey, mode=mode)}))
     np.testing.assert_array_equal(photos[0], grey)
+
+
+def test_what_a_mac_leaves_in_a_zip_is_no_photograph(tmp_path):
+    files = {"photos/a.JPG": image_bytes(photo(0), "PNG")}
+    for name in ("__MACOSX/photos/._a.JPG", "photos/._b.jpg", ".thumbs/c.png", "photos/.DS_Store", "photos/Thumbs.db"):
+        files[name] = b"\0\5\26\7 no photograph"
+    assert photo_archive.read(archive(tmp_path / "p.zip", files)).names == ("photos/a.JPG",)
 
 
 def test_all_unreadable_photographs_are_named_at_once(tmp_path):

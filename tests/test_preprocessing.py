@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from helpers import preprocessing
-from helpers.datasets import ImageSet
-from helpers.preprocessing import Statistics, channel_statistics, resize, split_validation, to_caffe
+from helpers.data import preprocessing
+from helpers.data.datasets import ImageSet
+from helpers.data.preprocessing import Statistics, channel_statistics, resize, split_validation, to_caffe
 
 images_strategy = hnp.arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9), st.just(3)))
 

@@ -15,7 +15,9 @@ import pytest
 from conftest import ROOT
 from test_photo_archive import archive, image_bytes
 
-from helpers import jigsaw, nets, photo_archive, pretext, recipes, solver, tasks, weights
+from helpers import jigsaw, nets, recipes, solver, weights
+from helpers.data import photo_archive
+from helpers.pretext import tasks, trunks
 
 PUZZLES = tasks.Puzzles(jigsaw.choose_permutations(4))
 SMALL = dict(fc6=8, fc7=16, width=1 / 16)
@@ -36,13 +38,13 @@ def small_net():
     """The CFN with a sixteenth of its filters, scored on 8 puzzles: the same command, seconds instead of hours."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nets, "stacked_cfn", functools.partial(nets.stacked_cfn, **SMALL))
-        patch.setattr(pretext, "SCORING_BATCH", 8)
+        patch.setattr(trunks, "SCORING_BATCH", 8)
         yield
 
 
 def command(photos, folder, *more):
     words = f"--photos {photos} --folder {folder} --permutations 4 --epochs 3 --epoch-puzzles 20 --batch 8".split()
-    pretext.main([*words, *more])
+    trunks.main([*words, *more])
     return solver.load(folder)
 
 
@@ -75,9 +77,9 @@ def test_the_card_says_what_the_run_measured(photos, run):
 def test_the_card_of_a_long_training_keeps_first_and_last_epoch(photos, run):
     history = pd.concat([run.history] * 40, ignore_index=True).assign(epoch=range(1, 121))
     long = dataclasses.replace(run, history=history)
-    card = pretext.card(long, PUZZLES, "photos.zip", photo_archive.read(photos), "")
+    card = trunks.card(long, PUZZLES, "photos.zip", photo_archive.read(photos), "")
     rows = [int(line.split("|")[1]) for line in card.splitlines() if re.match(r"\| \d", line)]
-    assert len(rows) == pretext.CARD_ROWS and rows[0] == 1 and rows[-1] == 120
+    assert len(rows) == trunks.CARD_ROWS and rows[0] == 1 and rows[-1] == 120
 
 
 def test_the_plain_branch_with_the_trunk_computes_what_was_trained(run):
@@ -127,7 +129,7 @@ def test_validation_puzzles_are_cut_from_held_out_photographs(photos, tmp_path, 
         everything.names, everything.checksums, tuple(np.full((60, 60, 3), i, np.uint8) for i in range(41))
     )
     with pytest.raises(KeyboardInterrupt):
-        pretext.train(PUZZLES, flat, tmp_path / "cfn", recipes.CFN_QUICK_LEARNER, 20, workers=0)
+        trunks.train(PUZZLES, flat, tmp_path / "cfn", recipes.CFN_QUICK_LEARNER, 20, workers=0)
     held_out = {everything.names[i] for i in (0, 20, 40)}
     assert dealt["training"] == set(everything.names) - held_out
     assert set(np.unique(dealt["validation"].inputs)) == {0, 20, 40}
@@ -138,7 +140,7 @@ def test_killed_in_the_middle_the_command_goes_on(photos, run, tmp_path):
     folder = tmp_path / "killed"
     code = (
         "from helpers import nets, pretext; import functools, sys\n"
-        f"nets.stacked_cfn, pretext.SCORING_BATCH = functools.partial(nets.stacked_cfn, **{SMALL}), 8\n"
+        f"nets.stacked_cfn, trunks.SCORING_BATCH = functools.partial(nets.stacked_cfn, **{SMALL}), 8\n"
         "pretext.main(sys.argv[1:])"
     )
     words = f"--photos {photos} --folder {folder} --permutations 4 --epochs 3 --epoch-puzzles 20 --batch 8".split()

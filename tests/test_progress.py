@@ -11,10 +11,11 @@ from conftest import ROOT
 from nbclient import NotebookClient
 from tqdm import tqdm
 
-from helpers import progress, recipes
+from helpers import recipes
 from helpers.early_stopping import EarlyStopping
 from helpers.plots import style
-from helpers.runs import Tables
+from helpers.training import progress
+from helpers.training.run_folder import Tables
 
 RECIPE = dataclasses.replace(recipes.PHOTOS_LAST_LAYER, max_epochs=3, patience=5)
 
@@ -118,8 +119,8 @@ def test_a_notebook_keeps_the_text_and_no_widget():
 import sys
 sys.path.insert(0, "tests")
 from test_progress import RECIPE, Tables, progress, train
-import helpers.progress
-helpers.progress.EVERY = 0
+import helpers.training.progress
+helpers.training.progress.EVERY = 0
 shown = progress.Progress(RECIPE, 4, Tables([], [], []))
 train(shown, 4)
 """

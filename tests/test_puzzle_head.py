@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from test_pretext import photos  # noqa: F401, an archive of 41 small photographs
 
-from helpers import jigsaw, nets, puzzle_head, recipes, solver, weights
-from helpers.examples import feed
+from helpers import jigsaw, nets, recipes, solver, weights
+from helpers.data.examples import feed
+from helpers.pretext import puzzle_head
 
 RNG = np.random.default_rng(0)
 TILES = RNG.normal(size=(50, 9, 2, 3)).astype(np.float16)
@@ -56,7 +57,7 @@ def test_the_command_trains_a_head_and_writes_its_card(photos, tmp_path, monkeyp
     monkeypatch.setenv("JIGSAW_RUNS", str(tmp_path))
     monkeypatch.setattr(recipes, "CFN_HEAD", dataclasses.replace(recipes.CFN_HEAD, max_epochs=2))
     monkeypatch.setattr(puzzle_head, "SHOWN", 8)
-    monkeypatch.setattr(puzzle_head.pretext, "HELD_OUT_PUZZLES", 8)
+    monkeypatch.setattr(puzzle_head.trunks, "HELD_OUT_PUZZLES", 8)
     assert puzzle_head.main(f"--photos {photos} --folder {tmp_path}/head".split()) == 0
     run = solver.load(tmp_path / "head")
     assert run.result["epochs"] == 2

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers import jigsaw, photo_archive, tasks
-from helpers.puzzle_stream import SLOTS, Stream
+from helpers import jigsaw
+from helpers.data import photo_archive
+from helpers.data.puzzle_stream import SLOTS, Stream
+from helpers.pretext import tasks
 
 PERMUTATIONS = jigsaw.choose_permutations(4)
 SMALL = dict(tile=12, cell=16)
@@ -136,7 +138,7 @@ def test_workers_end_with_a_parent_that_was_killed():
 
 
 def test_the_module_does_not_bring_caffe():
-    code = "import sys, helpers.puzzle_stream, helpers.photo_archive; sys.exit('caffe' in sys.modules)"
+    code = "import sys, helpers.data.puzzle_stream, helpers.photo_archive; sys.exit('caffe' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -8,7 +8,8 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from helpers import plan, records, results, solver, zoo
+from helpers import solver, zoo
+from helpers.study import plan, records, results
 
 CARD = zoo.PRETRAINED / "cfn_jigsaw_trunk.md"
 

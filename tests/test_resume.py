@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from helpers import backup, course, nets, recipes, snapshots, solver
-from helpers.examples import Examples
+from helpers import course, nets, recipes, solver
+from helpers.data.examples import Examples
+from helpers.training import backup, snapshots
 
 KILLS = 20
 RECIPE = dataclasses.replace(

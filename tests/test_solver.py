@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -12,8 +13,9 @@ import pandas as pd
 import pytest
 from google.protobuf import text_format
 
-from helpers import evaluation, features, nets, recipes, runs, solver, weights
-from helpers.examples import Examples, feed
+from helpers import course, evaluation, features, nets, recipes, solver, weights
+from helpers.data.examples import Examples, feed
+from helpers.training import memory, run_folder
 
 CLASSES = 3
 RECIPE = dataclasses.replace(recipes.CIFAR100_LAST_LAYER, name="test", max_epochs=3, batch_size=8, base_lr=0.002)
@@ -390,20 +392,20 @@ def test_the_commit_is_that_of_the_start_and_dirty_only_where_code_changed(tmp_p
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "one")
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
-    runs.commit.cache_clear()
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    run_folder.commit.cache_clear()
     (tmp_path / "recorded" / "result.json").write_text("a study's own")
-    first = runs.commit()
+    first = run_folder.commit()
     assert len(first) == 7
     (tmp_path / "solver.py").write_text("changed")
-    assert runs.commit() == first
-    runs.commit.cache_clear()
-    assert runs.commit() == first + "-dirty"
-    monkeypatch.setattr(runs, "ROOT", tmp_path.parent)
+    assert run_folder.commit() == first
+    run_folder.commit.cache_clear()
+    assert run_folder.commit() == first + "-dirty"
+    monkeypatch.setattr(course, "ROOT", tmp_path.parent)
     monkeypatch.setenv("JIGSAW_COMMIT", "0123abc")
-    runs.commit.cache_clear()
-    assert runs.commit() == "0123abc"
-    runs.commit.cache_clear()
+    run_folder.commit.cache_clear()
+    assert run_folder.commit() == "0123abc"
+    run_folder.commit.cache_clear()
 
 
 def test_caffe_on_the_command_line_reads_the_run(tmp_path):
@@ -416,3 +418,29 @@ def test_caffe_on_the_command_line_reads_the_run(tmp_path):
 def test_load_says_what_to_do_where_there_is_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="run the notebook"):
         solver.load(tmp_path)
+
+
+def test_numbers_of_numpy_make_the_same_run(tmp_path, capsys):
+    """In seed and recipe; settings.json has Python's, so the second call finds the first one's run."""
+    changed = dict(max_epochs=np.int64(1), batch_size=np.int32(RECIPE.batch_size), epsilon=np.float32(0.5))
+    recipe = dataclasses.replace(RECIPE, **changed, base_lr=np.float64(RECIPE.base_lr))
+    fit(tmp_path / "run", recipe, seed=np.int64(3))
+    plain = {name: value.item() for name, value in changed.items()}
+    fit(tmp_path / "run", dataclasses.replace(RECIPE, **plain), seed=3)
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"] and capsys.readouterr().out == ""
+
+
+def test_settings_are_plain():
+    given = {"a": np.float32(0.5), "b": np.bool_(True), "c": pathlib.Path("x"), "d": np.uint8(3), "e": np.arange(2)}
+    assert run_folder.plain(given) == {"a": 0.5, "b": True, "c": "x", "d": 3, "e": [0, 1]}
+
+
+def test_a_containers_page_cache_is_free(tmp_path, monkeypatch):
+    """Its files' pages are given back when memory is wanted; what programs hold is not."""
+    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
+    stat = "anon 100\ninactive_file 5000000\nactive_file 1000000"
+    for name, text in {"max": 10**7, "current": 9 * 10**6, "stat": stat}.items():
+        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+    assert memory.free() == 7 * 10**6
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free() > 10**7

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import datasets, downloads, evaluation, plan, recipes, records, solver, study, trainings, weights
-from helpers.examples import Examples
+from helpers import evaluation, recipes, solver, weights
+from helpers.data import datasets, downloads
+from helpers.data.examples import Examples
+from helpers.study import plan, records, runner, trainings
 
 LAST, TUNED, FEW = (
     "cifar100_last_layer_jigsaw_s0",
@@ -85,7 +87,7 @@ def test_fc6_reads_the_same_feature_times_a_number(trunk, runs):
 def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     names = [LAST, TUNED, FEW, "cifar100_last_layer_jigsaw_conv3_s0", "cifar100_last_layer_supervised_s0"]
     names.append("cifar100_alexnet_c100")
-    study.main(["--trunk", trunk, "--only", ",".join(names)])
+    runner.main(["--trunk", trunk, "--only", ",".join(names)])
     assert records.names() == sorted(names)
     assert records.check(names)
     tuned = records.load(TUNED)
@@ -99,12 +101,12 @@ def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     assert records.label(TUNED).endswith(f"--only {TUNED} --trunk trunk.caffemodel` (CPU)")
 
     capsys.readouterr()
-    study.main(["--trunk", trunk, "--only", f"{LAST},{TUNED},{FEW}"])  # all done: nothing is trained
+    runner.main(["--trunk", trunk, "--only", f"{LAST},{TUNED},{FEW}"])  # all done: nothing is trained
     assert capsys.readouterr().out == ""
     other = trainings.trunk("he", 5, None)
     weights.write(trunk + ".other", other)
-    assert not study.finished(plan.everything()[LAST], trunk + ".other")
-    assert study.finished(plan.everything()[FEW], trunk + ".other")  # starts from random weights
+    assert not runner.finished(plan.everything()[LAST], trunk + ".other")
+    assert runner.finished(plan.everything()[FEW], trunk + ".other")  # starts from random weights
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(trunk, runs, monkeypatch):
@@ -127,13 +129,13 @@ def test_no_time_left_is_recorded_as_unfinished_with_its_epoch(trunk, monkeypatc
     planned = plan.everything()[LAST]
     train = trainings.train
     monkeypatch.setattr(trainings, "train", lambda planned, trunk, seconds, *rest: train(planned, trunk, 1e-9, *rest))
-    study.run_one(planned, trunk, 30)
+    runner.run_one(planned, trunk, 30)
     assert records.load(LAST).result["status"] == "paused"
     assert "unfinished after 1 epochs" in records.label(LAST)
     assert records.problems(records.load(LAST)) == []
-    assert not study.finished(planned, trunk)
-    study.run_one(planned, trunk, 30)
-    assert study.finished(planned, trunk)
+    assert not runner.finished(planned, trunk)
+    runner.run_one(planned, trunk, 30)
+    assert runner.finished(planned, trunk)
 
 
 @pytest.fixture
@@ -193,7 +195,7 @@ def test_what_is_missing_or_unplanned_is_named(record, capsys):
     assert "another: planned, but not recorded" in capsys.readouterr().out
     assert not records.check([])
     assert "made_up: recorded, but not in the plan" in capsys.readouterr().out
-    records.write_not_run(plan.Planned("another", "labels"), "no weights")
+    records.write_not_run(plan.Planned("another", "labels", seed=np.int64(1), times=np.float32(0.5)), "no weights")
     assert records.check(["made_up", "another"])
     with pytest.raises(FileNotFoundError, match="--only third` runs and records it"):
         records.load("third")
@@ -282,11 +284,11 @@ def test_several_at_a_time_wait_for_what_they_need(monkeypatch):
                 alive.discard(self.name)
                 return 0
 
-    monkeypatch.setattr(study.subprocess, "Popen", Process)
-    monkeypatch.setattr(study.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(runner.subprocess, "Popen", Process)
+    monkeypatch.setattr(runner.time, "sleep", lambda seconds: None)
     heads = [f"cifar100_last_layer_{start}_s0" for start in ("jigsaw", "he")]
     nets = ["cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0"]
-    study.run_many(study.chosen(",".join(heads + nets)), study.arguments(["--jobs", "3"]), float("inf"))
+    runner.run_many(runner.chosen(",".join(heads + nets)), runner.arguments(["--jobs", "3"]), float("inf"))
     started = dict(log)
     assert set(started) == {*heads, *nets} and len(log) == 4
     assert started[heads[1]] == set(heads)
@@ -294,14 +296,60 @@ def test_several_at_a_time_wait_for_what_they_need(monkeypatch):
     assert all(not set(nets) <= together for together in started.values())
 
 
+def test_processes_that_fail_are_told_and_end_with_an_error(monkeypatch, capsys):
+    class Process:
+        def __init__(self, words):
+            self.status = 1 if "cifar100_last_layer_he_s0" in words else -9 if "cifar100_scratch_s0" in words else 0
+
+        def poll(self):
+            return self.status
+
+    monkeypatch.setattr(runner.subprocess, "Popen", Process)
+    names = ["cifar100_last_layer_jigsaw_s0", "cifar100_last_layer_he_s0", "cifar100_scratch_s0"]
+    assert runner.main(["--jobs", "2", "--again", "--only", ",".join(names)])
+    assert capsys.readouterr().out.startswith("cifar100_last_layer_he_s0, cifar100_scratch_s0: failed")
+    assert not runner.main(["--jobs", "2", "--again", "--only", names[0]])
+
+
+def test_a_run_whose_settings_changed_keeps_its_filters_aside(trunk, runs, monkeypatch):
+    """One that keeps conv1 after each epoch: the older run, with its filters, is moved, and the new one has its own."""
+    runner.main(["--trunk", trunk, "--only", f"{LAST},{TUNED}"])
+    changed = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, weight_decay=0.1)
+    monkeypatch.setattr(recipes, "CIFAR100_FINE_TUNE", changed)
+    trainings.data.cache_clear()
+    print(runner.run_one(plan.everything()[TUNED], trunk, 100))
+    for folder in (runs / TUNED, runs / f"{TUNED}.1"):
+        assert sorted(path.name for path in (folder / "conv1").iterdir()) == ["0000.npy", "0001.npy", "0002.npy"]
+    assert sorted(records.load(TUNED).filters()) == [0, 1, 2]
+
+
+def test_not_run_is_written_where_nothing_was(trunk, tmp_path, monkeypatch):
+    """Not over a paused record; and into the folder that was asked for."""
+    planned = plan.everything()[LAST]
+    train = trainings.train
+    monkeypatch.setattr(trainings, "train", lambda planned, trunk, seconds, *rest: train(planned, trunk, 1e-9, *rest))
+    runner.run_one(planned, trunk, 30)
+
+    def not_at_hand(*_):
+        raise trainings.NotAtHand("no data")
+
+    monkeypatch.setattr(trainings, "train", not_at_hand)
+    assert runner.run_one(planned, trunk, 30) == f"{LAST}: not run, no data"
+    assert records.load(LAST).result["status"] == "paused"
+    runner.run_one(planned, trunk, 30, into=tmp_path / "elsewhere")
+    assert records.label(LAST, tmp_path / "elsewhere") == "not run: no data"
+    runner.run_one(plan.everything()[FEW], trunk, 30, into=tmp_path / "elsewhere")
+    assert records.names() == [LAST]
+
+
 def test_a_name_that_matches_nothing_is_refused():
     with pytest.raises(ValueError, match="--only cifar10 matches no run"):
-        study.chosen("cifar10")
+        runner.chosen("cifar10")
 
 
 def test_replay_shows_the_record_in_quick_and_trains_in_full(record, runs, monkeypatch):
     name = record.name
-    shown, label = study.replay(name)
+    shown, label = runner.replay(name)
     assert shown.folder == record and label == records.label(name)
 
     def trained(planned, trunk, seconds, dry=False, into=None):
@@ -310,7 +358,7 @@ def test_replay_shows_the_record_in_quick_and_trains_in_full(record, runs, monke
 
     monkeypatch.setenv("JIGSAW_PROFILE", "full")
     monkeypatch.setattr(plan, "everything", lambda: {name: plan.Planned(name, "last layer")})
-    monkeypatch.setattr(study, "run_one", trained)
-    shown, label = study.replay(name)
+    monkeypatch.setattr(runner, "run_one", trained)
+    shown, label = runner.replay(name)
     assert shown.folder == runs / "recorded" / name
     assert label.startswith("recorded on")

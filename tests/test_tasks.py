@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from helpers import jigsaw, nets, photo_archive, tasks
-from helpers.puzzle_stream import Stream
+from helpers import jigsaw, nets
+from helpers.data import photo_archive
+from helpers.data.puzzle_stream import Stream
+from helpers.pretext import tasks
 
 TASKS = {
     "puzzles": tasks.Puzzles(jigsaw.choose_permutations(4)),

@@ -6,7 +6,8 @@ import pytest
 from caffe.proto import caffe_pb2
 from hypothesis import given, strategies as st
 
-from helpers import nets, weights
+from helpers import nets, weights, zoo
+from helpers.pretext import puzzle_head
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,94 @@ def test_old_formats_are_read(tmp_path):
     )
 
 
+def one_blob(layer):
+    layer.name = "fc"
+    layer.blobs.add(num=1, channels=1, height=2, width=3).data.extend(range(6))
+
+
+def test_what_caffe_loads_is_read(tmp_path):
+    """V0, double precision, gradients beside, unpacked numbers, names that are empty or in another encoding."""
+    path = tmp_path / "other.caffemodel"
+
+    def first(message, name="fc"):
+        path.write_bytes(message if isinstance(message, bytes) else message.SerializeToString())
+        return weights.read(path)[name][0].tolist()
+
+    old, double, named = (caffe_pb2.NetParameter() for _ in range(3))
+    one_blob(old.layers.add().layer)  # V0
+    assert first(old) == [[[[0, 1, 2], [3, 4, 5]]]]
+    blob = double.layer.add(name="fc").blobs.add()
+    blob.shape.dim.extend([2])
+    blob.double_data.extend([0.5, 1.5])
+    blob.double_diff.extend([9, 9])
+    assert first(double) == [0.5, 1.5]
+    one_blob(named.layer.add())
+    named.name = "<" + "n" * 59  # a name of 60 letters makes a file begin with "\\n<", as web pages do
+    assert first(named) == [[[[0, 1, 2], [3, 4, 5]]]]
+    named.layer[0].name = ""
+    assert first(named, "") == [[[[0, 1, 2], [3, 4, 5]]]]
+    named.layer[0].name = "fc"
+    assert first(named.SerializeToString().replace(b"\x02fc", b"\x02\xe9c"), "\xe9c") == [[[[0, 1, 2], [3, 4, 5]]]]
+    # BlobProto by hand: field 5 (data) as two separate floats, field 7 (shape) {dim: 2}
+    unpacked = b"\x2d" + np.float32(1).tobytes() + b"\x2d" + np.float32(2).tobytes() + b"\x3a\x02\x08\x02"
+    layer = b"\x0a\x02fc\x3a" + bytes([len(unpacked)]) + unpacked
+    assert first(b"\xa2\x06" + bytes([len(layer)]) + layer) == [1, 2]
+
+
+def test_hdf5_caffemodels(net, tmp_path):
+    path = tmp_path / "caffe.caffemodel.h5"
+    net.save_hdf5(str(path))
+    assert equal(weights.read(path), dict(sorted(weights.of(net).items())))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="caffe.caffemodel.h5 is HDF5, but damaged"):
+        weights.read(path)
+
+
+def test_what_ships_is_what_was_trained_with_its_net(tmp_path):
+    """Values to the bit; and the file alone, as a prototxt, is a net that Caffe builds and that computes with them."""
+    head = weights.read(puzzle_head.FILE)
+    assert weights.fingerprint(zoo.load("ours")) == 0x7ECBA5B6 and weights.fingerprint(head) == 0xD57CBAD7
+    for path, layers in (
+        (zoo.PRETRAINED / zoo.MODELS["ours"].file, zoo.load("ours")),
+        (puzzle_head.FILE, head),
+    ):
+        whole = caffe_pb2.NetParameter.FromString(path.read_bytes())
+        assert whole.name and all(layer.type for layer in whole.layer)
+        for layer in whole.layer:
+            layer.ClearField("blobs")
+        shipped = nets.instantiate(whole)
+        shipped.copy_from(str(path))
+        assert equal(weights.of(shipped), layers)
+
+
+@pytest.mark.parametrize("read", [zoo.load, puzzle_head.load])
+def test_what_ships_is_verified(tmp_path, monkeypatch, read):
+    for file in zoo.PRETRAINED.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    spoilt = tmp_path / (puzzle_head.FILE.name if read is puzzle_head.load else zoo.MODELS["ours"].file)
+    content = bytearray(spoilt.read_bytes())
+    content[len(content) // 2] ^= 1
+    spoilt.write_bytes(content)
+    monkeypatch.setattr(zoo, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(puzzle_head, "FILE", tmp_path / puzzle_head.FILE.name)
+    with pytest.raises(ValueError, match=f"{spoilt.name} is not the file it should be, sha256:"):
+        read(*[spoilt] * (read is puzzle_head.load))
+
+
+def test_batch_norm_that_has_seen_nothing_folds_as_caffe_computes():
+    """Its third blob is 0: mean and variance count as 0 then (batch_norm_layer.cpp)."""
+    net = nets.instantiate(nets.stacked_cfn(4, batch_size=2, fc6=8, fc7=8, width=0.25, batch_norm=True, dropout=False))
+    plain = nets.instantiate(nets.stacked_cfn(4, batch_size=2, fc6=8, fc7=8, width=0.25, dropout=False))
+    folded = weights.fold_batch_norm(weights.of(net))
+    weights.transplant(folded, plain, list(folded))
+    inputs = np.random.default_rng(0).normal(size=net.blobs["data"].data.shape)
+    for one in (net, plain):
+        one.blobs["data"].data[...] = inputs
+        one.forward()
+    np.testing.assert_allclose(plain.blobs["fc8"].data, net.blobs["fc8"].data, rtol=1e-3)
+
+
 def test_a_file_that_is_no_caffemodel(net, tmp_path):
     path = tmp_path / "model.caffemodel"
     net.save(str(path))
@@ -52,6 +141,8 @@ def test_a_file_that_is_no_caffemodel(net, tmp_path):
         (content[:-1000], "truncated"),
         (b"", "no layer"),
         (b"\x00\x01\x02 not protobuf", "truncated or not"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (b"PK\x03\x04 whatever", "zip archive"),
     ]:
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=message) as error:
@@ -70,14 +161,6 @@ def test_a_blob_that_is_not_its_shape_is_named(tmp_path, shape, count):
     blob.data.extend(range(count))
     (tmp_path / "odd.caffemodel").write_bytes(model.SerializeToString())
     with pytest.raises(ValueError, match=r"odd.caffemodel: layer fc declares shape .* and holds \d numbers"):
-        weights.read(tmp_path / "odd.caffemodel")
-
-
-def test_a_name_that_is_no_text_is_a_broken_file(tmp_path):
-    model = caffe_pb2.NetParameter()
-    model.layer.add(name="fc").blobs.add(num=1, channels=1, height=1, width=1).data.append(1)
-    (tmp_path / "odd.caffemodel").write_bytes(model.SerializeToString().replace(b"fc", b"\xff\xfe"))
-    with pytest.raises(ValueError, match="odd.caffemodel is truncated or not a caffemodel"):
         weights.read(tmp_path / "odd.caffemodel")
 
 

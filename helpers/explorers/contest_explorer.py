@@ -4,7 +4,8 @@ import html
 
 import numpy as np
 
-from helpers import inspection, jigsaw, plots, preprocessing
+from helpers import inspection, jigsaw, plots
+from helpers.data import preprocessing
 from helpers.explorers.board import DEALT, Board
 from helpers.explorers.controls import Explorer, Press, choice, tick, upload, uploaded
 from helpers.plots.puzzles import likeliest, share

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from helpers import jigsaw, plots, preprocessing
+from helpers import jigsaw, plots
+from helpers.data import preprocessing
 from helpers.explorers.controls import Explorer, choice, slider, tick
 from helpers.plots.pages import PAGE
 

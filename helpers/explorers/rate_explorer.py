@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from ipywidgets import FloatLogSlider, Layout
 
-from helpers import plots, recipes, schedule
+from helpers import plots, recipes
 from helpers.explorers.controls import WORDS, Explorer, choice, slider, stops
+from helpers.training import schedule
 
 GAMMAS = [round(0.998 + 0.0001 * step, 4) for step in range(21)]  # per iteration
 FACTORS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]  # per step

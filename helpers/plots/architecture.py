@@ -67,6 +67,8 @@ def architecture(net, shapes, parameters=None):
     missing = [blob for layer in net.layer for blob in layer.top if blob not in shapes]
     if missing:
         raise ValueError(f"shapes lacks the blob {missing[0]!r} of {net.name!r}; nets.blob_shapes(net) gives them all")
+    if any(None in shape for shape in shapes.values()):
+        raise ValueError(f"the shapes of {net.name!r} depend on data: give them, nets.blob_shapes(net, data=...)")
     branches = siamese_branches(net)
     count = 1 + max((branch for branch in branches.values() if branch is not None), default=0)
     layers = [layer for layer in net.layer if branches[layer.name] in (None, 0)]

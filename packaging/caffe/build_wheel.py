@@ -39,7 +39,7 @@ sys.path.insert(0, str(HERE.parent.parent))
 
 from helpers import course  # noqa: E402
 
-BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in")
+BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in", "pycaffe_more.cpp")
 CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn.hpp", "cudnn_batch_norm.cpp", "cudnn_convolution.cpp")
 CPU_FILES = ("cpu_convolution.cpp", "cpu_small_layers.cpp")
 CACHE = course.folder("JIGSAW_CACHE")

@@ -7,10 +7,11 @@
 // (helpers/parallel.py).
 //
 // The layer takes the place of "Convolution" in Caffe's registry where the processor has AVX2 and FMA, unless a layer
-// asks for engine: CAFFE. The release's still does what is unusual: other than two axes, or less than 8 images; and the
-// gradient of the input where a stride is larger than 1.
+// asks for engine: CAFFE. The release's still does what is unusual: other than two axes, less than 8 images, a kernel
+// larger than its padded input; and the gradient of the input where a stride is larger than 1.
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <vector>
 
 #include "caffe/layer_factory.hpp"
@@ -29,30 +30,46 @@ const int kFewest = 8;      // images; below, the release's layer is faster, whi
 
 template <typename Dtype>
 struct Lanes {
-  static const int count = 64 / sizeof(Dtype);              // numbers in a line of the cache
+  static constexpr int count = 64 / sizeof(Dtype);          // numbers in a line of the cache
   typedef Dtype Register __attribute__((vector_size(32)));  // half a line
 };
 
 int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-// Memory for intermediate results, kept from call to call and shared by all layers of a type and thread.
-template <typename Dtype, int Use>
-Dtype* scratch(size_t count) {
-  struct Memory {
+// Memory for intermediate results, shared by the layers of a type that run in a thread and freed with the last of them.
+// helpers/memory.py counts it.
+template <typename Dtype>
+class Scratch {
+ public:
+  static std::shared_ptr<Scratch> of_this_thread() {
+    static thread_local std::weak_ptr<Scratch> kept;
+    std::shared_ptr<Scratch> scratch = kept.lock();
+    if (!scratch) kept = scratch = std::make_shared<Scratch>();
+    return scratch;
+  }
+
+  ~Scratch() {
+    for (Part& part : parts_) free(part.start);
+  }
+
+  Dtype* room(int use, size_t count) {
+    Part& part = parts_[use];
+    const size_t bytes = (count * sizeof(Dtype) + 63) / 64 * 64;
+    if (bytes > part.bytes) {
+      free(part.start);
+      part.start = std::aligned_alloc(64, bytes);
+      CHECK(part.start) << "no memory for a convolution";
+      part.bytes = bytes;
+    }
+    return static_cast<Dtype*>(part.start);
+  }
+
+ private:
+  struct Part {
     void* start = nullptr;
     size_t bytes = 0;
-    ~Memory() { free(start); }
-  };
-  static thread_local Memory memory;
-  const size_t bytes = (count * sizeof(Dtype) + 63) / 64 * 64;
-  if (bytes > memory.bytes) {
-    free(memory.start);
-    memory.start = std::aligned_alloc(64, bytes);
-    CHECK(memory.start) << "no memory for a convolution";
-    memory.bytes = bytes;
-  }
-  return static_cast<Dtype*>(memory.start);
-}
+  } parts_[3];
+};
 
 // to[i * step + lane] = from[lane * stride + i]; lanes from `count` on are 0.
 template <typename Dtype>
@@ -113,7 +130,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
   explicit CpuConvolutionLayer(const LayerParameter& param) : ConvolutionLayer<Dtype>(param) {}
 
  protected:
-  static const int lanes = Lanes<Dtype>::count;
+  static constexpr int lanes = Lanes<Dtype>::count;
 
   // A group's channels, with a border of zeros, as lines of `lanes` images.
   struct Padded {
@@ -124,8 +141,8 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
     // of the cache.
     ptrdiff_t channel() const { return ((height + 2 * border_h) * (width + 2 * border_w) | 1) * ptrdiff_t(lanes); }
 
-    Dtype* fill(const Dtype* images, int count, size_t stride) const {
-      Dtype* lines = scratch<Dtype, 0>(channels * channel());
+    Dtype* fill(Scratch<Dtype>& scratch, const Dtype* images, int count, size_t stride) const {
+      Dtype* lines = scratch.room(0, channels * channel());
       std::fill(lines, lines + channels * channel(), Dtype(0));
       for (int c = 0; c < channels; ++c)
         for (int y = 0; y < height; ++y)
@@ -142,7 +159,13 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
   int hole(int axis) const { return this->dilation_.cpu_data()[axis]; }
 
   bool usual() const {
-    return this->num_spatial_axes_ == 2 && this->num_ >= kFewest && this->num_output_ / this->group_ >= kRows;
+    if (this->num_spatial_axes_ != 2 || this->num_ < kFewest || this->num_output_ / this->group_ < kRows) return false;
+    // Caffe's size of the output, rounded towards 0, is 1 where the kernel is larger by less than the stride.
+    for (int axis = 0; axis < 2; ++axis)
+      if (this->output_shape_[axis] < 1 ||
+          this->conv_input_shape_.cpu_data()[axis + 1] + 2 * pad(axis) < hole(axis) * (kernel(axis) - 1) + 1)
+        return false;
+    return true;
   }
 
   // Where the lines lie that one output needs: of each channel, each row and each column of the kernel.
@@ -165,11 +188,12 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
     const int depth = where.size();
     const size_t size = size_t(height) * width, panel = size * kRows * lanes;
     const int panels = (rows + kRows - 1) / kRows, together = std::max<int>(1, kSums / (panel * sizeof(Dtype)));
-    Dtype* sums = scratch<Dtype, 1>(std::min(together, panels) * panel);
+    Dtype* sums = scratch_->room(1, std::min(together, panels) * panel);
     for (size_t n = 0; n < size_t(this->num_); n += lanes)
       for (int g = 0; g < this->group_; ++g) {
         const int images = std::min<int>(lanes, this->num_ - n);
-        const Dtype* lines = image.fill(from + n * from_stride + g * (from_stride / this->group_), images, from_stride);
+        const Dtype* lines = image.fill(*scratch_, from + n * from_stride + g * (from_stride / this->group_), images,
+                                        from_stride);
         for (int first = 0; first < panels; first += together) {
           const int last = std::min(first + together, panels);
           for (int k = 0; k < depth; k += kDepth)
@@ -194,7 +218,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
   Dtype* packed(int rows, size_t of_row, int depth, size_t of_depth) const {
     const int area = kernel(0) * kernel(1);
     const size_t group = this->blobs_[0]->count() / this->group_;
-    Dtype* start = scratch<Dtype, 2>(size_t(this->group_) * round_up(rows, kRows) * depth * area);
+    Dtype* start = scratch_->room(2, size_t(this->group_) * round_up(rows, kRows) * depth * area);
     Dtype* to = start;
     for (int g = 0; g < this->group_; ++g) {
       const Dtype* from = this->blobs_[0]->cpu_data() + g * group;
@@ -214,6 +238,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
 
   virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
     if (!usual()) return ConvolutionLayer<Dtype>::Forward_cpu(bottom, top);
+    scratch_ = Scratch<Dtype>::of_this_thread();
     const Padded image = input();
     const int rows = this->num_output_ / this->group_, area = kernel(0) * kernel(1);
     const Dtype* weights = packed(rows, image.channels * area, image.channels, area);
@@ -226,6 +251,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
   virtual void Backward_cpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
                             const vector<Blob<Dtype>*>& bottom) {
     if (!usual()) return ConvolutionLayer<Dtype>::Backward_cpu(top, propagate_down, bottom);
+    scratch_ = Scratch<Dtype>::of_this_thread();
     for (size_t i = 0; i < top.size(); ++i) {
       const Dtype* gradient = top[i]->cpu_diff();
       if (this->bias_term_ && this->param_propagate_down_[1])
@@ -263,22 +289,22 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
     const int depth = where.size(), padded_depth = round_up(depth, kRows);
     where.resize(padded_depth, 0);  // what is summed there is left out below
     const size_t count = size_t(this->group_) * round_up(channels, lanes) * padded_depth;
-    Dtype* sums = scratch<Dtype, 2>(count);  // [group][panel of channels][depth][channel]
+    Dtype* sums = scratch_->room(2, count);  // [group][panel of channels][depth][channel]
     std::fill(sums, sums + count, Dtype(0));
     const ptrdiff_t down = stride(0) * image.row(), right = ptrdiff_t(stride(1)) * lanes;
-    Dtype* part = scratch<Dtype, 1>(size_t(band) * width * lanes * lanes);
+    Dtype* part = scratch_->room(1, size_t(band) * width * lanes * lanes);
     for (size_t n = 0; n < size_t(this->num_); n += lanes) {
       const int images = std::min<int>(lanes, this->num_ - n);
       Dtype* sum = sums;
       for (int g = 0; g < this->group_; ++g) {
-        const Dtype* lines = image.fill(bottom + n * this->bottom_dim_ + g * (this->bottom_dim_ / this->group_), images,
-                                        this->bottom_dim_);
+        const Dtype* from = bottom + n * this->bottom_dim_ + g * (this->bottom_dim_ / this->group_);
+        const Dtype* lines = image.fill(*scratch_, from, images, this->bottom_dim_);
         for (int first = 0; first < channels; first += lanes, sum += size_t(padded_depth) * lanes)
           for (int y = 0; y < height; y += band) {
             const int rows = std::min(band, height - y);
-            const Dtype* from = gradient + n * this->top_dim_ + (g * channels + first) * size + y * width;
+            const Dtype* diff = gradient + n * this->top_dim_ + (g * channels + first) * size + y * width;
             for (int i = 0; i < lanes; ++i)  // the image that is missing in a lane has no channel
-              interleave(from + i * this->top_dim_, i < images ? std::min(lanes, channels - first) : 0, size,
+              interleave(diff + i * this->top_dim_, i < images ? std::min(lanes, channels - first) : 0, size,
                          rows * width, part + i * lanes, lanes * lanes);
             for (int k = 0; k < padded_depth; k += kRows)
               accumulate(lines + y * down, &where[k], part, rows, width, down, right, sum + k * lanes);
@@ -292,6 +318,8 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
         for (int c = first; c < std::min(first + lanes, channels); ++c)
           for (int k = 0; k < depth; ++k) diff[(size_t(g) * channels + c) * depth + k] += sum[k * lanes + c - first];
   }
+
+  std::shared_ptr<Scratch<Dtype>> scratch_;
 };
 
 template <typename Dtype>

@@ -1,5 +1,6 @@
 // Max pooling forward and ReLU backward on the CPU: the release's results to the last bit, without a branch on each
-// number, which processors guess wrong half of the time. `engine: CAFFE` asks for the release's.
+// number, which processors guess wrong half of the time. `engine: CAFFE` asks for the release's. NaN is the maximum of
+// its window, as CMakeLists.txt makes it in the release's.
 #include <algorithm>
 #include <cfloat>
 #include <vector>
@@ -34,7 +35,7 @@ class CpuPoolingLayer : public PoolingLayer<Dtype> {
           for (int h = std::max(first, 0); h < last; ++h)
             for (int w = std::max(left, 0); w < right; ++w) {
               const int index = h * width + w;
-              const bool larger = from[index] > largest;
+              const bool larger = (from[index] > largest) | (from[index] != from[index]);
               largest = larger ? from[index] : largest;
               where = larger ? index : where;
             }

@@ -17,13 +17,19 @@ namespace {
 
 const size_t kLargestWorkspace = size_t(1) << 30;  // bytes that an algorithm may ask for
 
-// The first algorithm on cuDNN's list, fastest first, that works here and whose workspace fits.
-template <typename Perf>
-Perf choose(const std::vector<Perf>& list, int count, size_t limit) {
+// Whether cuDNN has an algorithm that works here and whose workspace fits: the first on its list, fastest first.
+// get(count, list) asks for the list.
+template <typename Perf, typename Get>
+bool choose(Get get, int most, size_t limit, Perf* chosen) {
+  std::vector<Perf> list(most);
+  int count = 0;
+  if (get(&count, list.data()) != CUDNN_STATUS_SUCCESS) return false;
   for (int i = 0; i < count; ++i)
-    if (list[i].status == CUDNN_STATUS_SUCCESS && list[i].memory <= limit) return list[i];
-  LOG(FATAL) << "cuDNN offers no convolution algorithm for this layer; give it `engine: CAFFE`";
-  return list[0];
+    if (list[i].status == CUDNN_STATUS_SUCCESS && list[i].memory <= limit) {
+      *chosen = list[i];
+      return true;
+    }
+  return false;
 }
 
 template <typename Dtype>
@@ -42,10 +48,11 @@ class CudnnConvolutionLayer : public ConvolutionLayer<Dtype> {
 
  protected:
   virtual void Forward_gpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
-    describe(*bottom[0], *top[0]);
+    if (!ready(*bottom[0], *top[0])) return ConvolutionLayer<Dtype>::Forward_gpu(bottom, top);
     Cudnn& cudnn = Cudnn::get();
     const Dtype one(1), zero(0);
     const Dtype* weight = this->blobs_[0]->gpu_data();
+    CUDNN_CHECK(cudnnSetConvolutionMathType(convolution_, forward_.mathType));
     for (size_t i = 0; i < bottom.size(); ++i) {
       CUDNN_CHECK(cudnnConvolutionForward(cudnn.handle, &one, bottom_, bottom[i]->gpu_data(), filter_, weight,
           convolution_, forward_.algo, cudnn.room(forward_.memory), forward_.memory, &zero,
@@ -58,7 +65,7 @@ class CudnnConvolutionLayer : public ConvolutionLayer<Dtype> {
 
   virtual void Backward_gpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
                             const vector<Blob<Dtype>*>& bottom) {
-    describe(*bottom[0], *top[0]);
+    if (!ready(*bottom[0], *top[0])) return ConvolutionLayer<Dtype>::Backward_gpu(top, propagate_down, bottom);
     Cudnn& cudnn = Cudnn::get();
     const Dtype one(1), zero(0);
     for (size_t i = 0; i < top.size(); ++i) {
@@ -67,22 +74,44 @@ class CudnnConvolutionLayer : public ConvolutionLayer<Dtype> {
       if (this->bias_term_ && this->param_propagate_down_[1])
         CUDNN_CHECK(cudnnConvolutionBackwardBias(cudnn.handle, &one, top_, top_diff, &one,
             bias_, this->blobs_[1]->mutable_gpu_diff()));
-      if (this->param_propagate_down_[0])
+      if (this->param_propagate_down_[0]) {
+        CUDNN_CHECK(cudnnSetConvolutionMathType(convolution_, to_filter_.mathType));
         CUDNN_CHECK(cudnnConvolutionBackwardFilter(cudnn.handle, &one, bottom_, bottom[i]->gpu_data(),
             top_, top_diff, convolution_, to_filter_.algo, cudnn.room(to_filter_.memory), to_filter_.memory, &one,
             filter_, this->blobs_[0]->mutable_gpu_diff()));
-      if (propagate_down[i])
+      }
+      if (propagate_down[i]) {
+        CUDNN_CHECK(cudnnSetConvolutionMathType(convolution_, to_data_.mathType));
         CUDNN_CHECK(cudnnConvolutionBackwardData(cudnn.handle, &one, filter_, this->blobs_[0]->gpu_data(),
             top_, top_diff, convolution_, to_data_.algo, cudnn.room(to_data_.memory), to_data_.memory, &zero,
             bottom_, bottom[i]->mutable_gpu_diff()));
+      }
     }
   }
 
  private:
-  // Descriptors and algorithms for the shape of this batch: made at the first pass on the GPU, so that a net that
-  // only ever runs on the CPU needs no card, and again where the shape has changed.
-  void describe(const Blob<Dtype>& bottom, const Blob<Dtype>& top) {
-    if (described_ && shape_ == bottom.shape()) return;
+  // Whether cuDNN does this shape; the release's layer does what it cannot. Descriptors and algorithms are made at the
+  // first pass on the GPU, so that a net that only ever runs on the CPU needs no card, and again where the shape changed.
+  bool ready(const Blob<Dtype>& bottom, const Blob<Dtype>& top) {
+    if (this->num_spatial_axes_ != 2) return false;
+    if (shape_ != bottom.shape()) {
+      shape_ = bottom.shape();
+      ready_ = fits() && describe(bottom, top);
+    }
+    return ready_;
+  }
+
+  // A kernel larger than its padded input by less than the stride has an output in Caffe and none in cuDNN.
+  bool fits() const {
+    for (int axis = 0; axis < 2; ++axis)
+      if (this->output_shape_[axis] < 1 ||
+          this->conv_input_shape_.cpu_data()[axis + 1] + 2 * this->pad_.cpu_data()[axis] <
+              this->dilation_.cpu_data()[axis] * (this->kernel_shape_.cpu_data()[axis] - 1) + 1)
+        return false;
+    return true;
+  }
+
+  bool describe(const Blob<Dtype>& bottom, const Blob<Dtype>& top) {
     const cudnnDataType_t type = cudnn_type<Dtype>();
     if (!described_) {
       CUDNN_CHECK(cudnnCreateTensorDescriptor(&bottom_));
@@ -108,23 +137,24 @@ class CudnnConvolutionLayer : public ConvolutionLayer<Dtype> {
     CUDA_CHECK(cudaMemGetInfo(&free_bytes, &all_bytes));
     Cudnn& cudnn = Cudnn::get();
     const size_t limit = std::max(cudnn.size, std::min(kLargestWorkspace, free_bytes / 4));
-    int count;
-    std::vector<cudnnConvolutionFwdAlgoPerf_t> forward(CUDNN_CONVOLUTION_FWD_ALGO_COUNT);
-    CUDNN_CHECK(cudnnGetConvolutionForwardAlgorithm_v7(cudnn.handle, bottom_, filter_, convolution_, top_,
-        forward.size(), &count, forward.data()));
-    forward_ = choose(forward, count, limit);
-    std::vector<cudnnConvolutionBwdFilterAlgoPerf_t> to_filter(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT);
-    CUDNN_CHECK(cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnn.handle, bottom_, top_, convolution_, filter_,
-        to_filter.size(), &count, to_filter.data()));
-    to_filter_ = choose(to_filter, count, limit);
-    std::vector<cudnnConvolutionBwdDataAlgoPerf_t> to_data(CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT);
-    CUDNN_CHECK(cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnn.handle, filter_, top_, convolution_, bottom_,
-        to_data.size(), &count, to_data.data()));
-    to_data_ = choose(to_data, count, limit);
-    shape_ = bottom.shape();
+    // What an algorithm may do to its numbers is chosen with it: its list is made for all that is allowed.
+    CUDNN_CHECK(cudnnSetConvolutionMathType(convolution_, CUDNN_DEFAULT_MATH));
+    const int most = CUDNN_CONVOLUTION_FWD_ALGO_COUNT + CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT;
+    return choose([&](int* count, cudnnConvolutionFwdAlgoPerf_t* list) {
+          return cudnnGetConvolutionForwardAlgorithm_v7(cudnn.handle, bottom_, filter_, convolution_, top_, most, count,
+                                                        list);
+        }, most, limit, &forward_) &&
+        choose([&](int* count, cudnnConvolutionBwdFilterAlgoPerf_t* list) {
+          return cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnn.handle, bottom_, top_, convolution_, filter_, most,
+                                                               count, list);
+        }, most, limit, &to_filter_) &&
+        choose([&](int* count, cudnnConvolutionBwdDataAlgoPerf_t* list) {
+          return cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnn.handle, filter_, top_, convolution_, bottom_, most,
+                                                             count, list);
+        }, most, limit, &to_data_);
   }
 
-  bool described_ = false;
+  bool described_ = false, ready_ = false;
   vector<int> shape_;
   cudnnTensorDescriptor_t bottom_, top_, bias_;
   cudnnFilterDescriptor_t filter_;
@@ -137,8 +167,8 @@ class CudnnConvolutionLayer : public ConvolutionLayer<Dtype> {
 template <typename Dtype>
 boost::shared_ptr<Layer<Dtype>> create(const LayerParameter& param) {
   const ConvolutionParameter& convolution = param.convolution_param();
-  const bool spatial = !convolution.force_nd_im2col() && convolution.kernel_size_size() <= 2 && convolution.axis() == 1;
-  if (convolution.engine() != ConvolutionParameter_Engine_CAFFE && spatial)
+  const bool usual = !convolution.force_nd_im2col() && convolution.axis() == 1;
+  if (convolution.engine() != ConvolutionParameter_Engine_CAFFE && usual)
     return boost::shared_ptr<Layer<Dtype>>(new CudnnConvolutionLayer<Dtype>(param));
   return boost::shared_ptr<Layer<Dtype>>(new ConvolutionLayer<Dtype>(param));
 }

@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from helpers import early_stopping, explorers, filters, inspection, nets, plots
-from helpers.examples import Examples
+from helpers.data.examples import Examples
 from helpers.explorers import controls
 from helpers.plots.classes import cell_at, with_cell
 from helpers.plots.pages import PAGE, TITLE, unit_in_grid

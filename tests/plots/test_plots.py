@@ -22,7 +22,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
 from helpers import jigsaw, nets, plots
-from helpers.datasets import ImageSet
+from helpers.data.datasets import ImageSet
 from helpers.plots import pages, style
 from helpers.plots.architecture import siamese_branches
 

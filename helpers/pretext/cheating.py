@@ -1,6 +1,6 @@
 """What a network learns where a precaution against cheating is missing.
 
-    python -m helpers.cheating --photos PHOTOS.zip
+    python -m helpers.pretext.cheating --photos PHOTOS.zip
 
 trains the small CFN of notebook 01 once with all precautions and once without each of them, examines every network on
 every kind of puzzle, cut from photographs that none was trained on, and records the table in recorded/cheating.csv.
@@ -15,20 +15,12 @@ from dataclasses import dataclass, replace
 import caffe
 import pandas as pd
 
-from helpers import (
-    course,
-    experiments,
-    jigsaw,
-    photo_archive,
-    pretext,
-    puzzle_stream,
-    recipes,
-    records,
-    runs,
-    solver,
-    tasks,
-)
-from helpers.examples import Examples
+from helpers import course, experiments, jigsaw, recipes, solver
+from helpers.data import photo_archive, puzzle_stream
+from helpers.data.examples import Examples
+from helpers.pretext import tasks, trunks
+from helpers.study import records
+from helpers.training import run_folder
 
 EPOCH_PUZZLES = 5_120
 EXAM_PUZZLES = 2_048
@@ -71,8 +63,8 @@ def exam(photos, kind):
 
 
 def train(photos, name, workers=0):
-    """The Run of the small CFN on puzzles of the Kind `name`. photos: Photos, split as pretext.train splits them."""
-    trained, held_out = photos.split(pretext.HELD_OUT_EVERY)
+    """The Run of the small CFN on puzzles of the Kind `name`. photos: Photos, split as trunks.train splits them."""
+    trained, held_out = photos.split(trunks.HELD_OUT_EVERY)
     recipe = recipes.PUZZLES_CHEATING
     with stream(trained, KINDS[name], EPOCH_PUZZLES, recipe.batch_size, workers) as training:
         folder = course.run_folder(f"cheating_{name.replace(' ', '_').replace(',', '')}")
@@ -84,7 +76,7 @@ def train(photos, name, workers=0):
 def examine(run, photos):
     """{kind: share of its puzzles solved, in [0, 1]} by a Run's best epoch, on held-out photographs."""
     net = caffe.Net(str(run.folder / "train.prototxt"), caffe.TEST, weights=str(run.best))
-    held_out = photos.split(pretext.HELD_OUT_EVERY)[1]
+    held_out = photos.split(trunks.HELD_OUT_EVERY)[1]
     return {name: solver.score(net, exam(held_out, kind))[1] for name, kind in KINDS.items()}
 
 
@@ -101,8 +93,8 @@ def record(runs_, photos, archive, command):
         "exam_puzzles": EXAM_PUZZLES,
         "permutations": experiments.PERMUTATIONS,
     }
-    runs.write(records.root() / "cheating.csv", table.to_csv(index_label="trained with"))
-    runs.write(records.root() / "cheating.json", json.dumps(told, indent=1))
+    run_folder.write(records.root() / "cheating.csv", table.to_csv(index_label="trained with"))
+    run_folder.write(records.root() / "cheating.json", json.dumps(told, indent=1))
     return table
 
 
@@ -114,7 +106,7 @@ def recorded():
 
 def main(words=None):
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.cheating", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m helpers.pretext.cheating", description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=pathlib.Path, required=True, help="zip of photographs")
     parser.add_argument("--only", help="networks to train, by name, separated by /; default all, then the table")
     chosen = parser.parse_args(words)
@@ -123,8 +115,8 @@ def main(words=None):
     trained = {name: train(photos, name) for name in names}
     for name, run in trained.items():
         print(f"{name}: {run.result['status']}, {run.history['validation_accuracy'].max():.1%} of its own puzzles")
-    if not chosen.only and all(run.result["status"] in runs.FINISHED for run in trained.values()):
-        command = runs.command("helpers.cheating", words)
+    if not chosen.only and all(run.result["status"] in run_folder.FINISHED for run in trained.values()):
+        command = run_folder.command("helpers.pretext.cheating", words)
         print((100 * record(trained, photos, chosen.photos.name, command)).round(1).to_string())
 
 

@@ -7,6 +7,7 @@ from caffe.proto import caffe_pb2
 
 from helpers.nets import instantiate
 
+CONTAINER = pathlib.Path("/sys/fs/cgroup")  # its limits (Linux, admin-guide/cgroup-v2.rst, Memory)
 SHARE = 0.9  # of the free memory; the rest is for what else runs
 LARGEST_BLOB = 2**31 - 1  # numbers; a blob counts them in an int (blob.cpp)
 HISTORY = {"SGD": 3, "Adam": 4}  # arrays of a parameter's size that a solver keeps: history, update_, temp_
@@ -17,11 +18,12 @@ def free():
     lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
     available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     try:
-        limit = int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(pathlib.Path("/sys/fs/cgroup/memory.current").read_text())
+        limit, used = (int((CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current"))
+        kept = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no limit, or "max"
         return available
-    return min(available, limit - used)
+    cache = int(kept["inactive_file"]) + int(kept["active_file"])  # of files: given back when memory is wanted
+    return min(available, limit - used + cache)
 
 
 def sizes(net):

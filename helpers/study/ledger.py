@@ -1,7 +1,7 @@
 """The ledger: every quantitative claim of the report as a row, beside what this course measured, with a verdict.
 
 Reported values come from `recipes`; measured ones are computed from recorded/ or counted from prototxts each time the
-ledger is drawn up, so nothing in it is typed. `python -m helpers.ledger` checks it, `make check-recorded` does so, too.
+ledger is drawn up, so nothing is typed. `python -m helpers.study.ledger` checks it, as does `make check-recorded`.
 """
 
 import functools
@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from helpers import fruits360, nets, plan, recipes, records, results
+from helpers import nets, recipes
 from helpers.course import ROOT
-from helpers.datasets import ImageSet
+from helpers.data import fruits360
+from helpers.data.datasets import ImageSet
+from helpers.study import plan, records, results
 
 REPRODUCED, NOT_REPRODUCED, CANNOT = "reproduced", "not reproduced", "cannot be checked here"
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, CANNOT)
@@ -291,7 +293,7 @@ def problems():
     planned = plan.everything().keys() | {re.sub(r"_s\d+$", "", name) for name in plan.everything()}
     for claim in claims():
         if claim.runs and claim.runs not in planned:
-            found.append(f"{claim.text}: measured by {claim.runs}, which is not in helpers/plan.py")
+            found.append(f"{claim.text}: measured by {claim.runs}, which is not in helpers/study/plan.py")
         if f"## {claim.section}" not in _lines(claim.notebook):
             found.append(f"{claim.text}: {claim.notebook}.ipynb has no heading {claim.section!r}")
     return found

@@ -9,22 +9,11 @@ from unittest import mock
 import caffe
 import numpy as np
 
-from helpers import (
-    course,
-    datasets,
-    device,
-    evaluation,
-    experiments,
-    features,
-    nets,
-    plan,
-    recipes,
-    runs,
-    solver,
-    weights,
-    zoo,
-)
-from helpers.examples import Examples
+from helpers import course, evaluation, experiments, features, nets, recipes, solver, weights, zoo
+from helpers.data import datasets
+from helpers.data.examples import Examples
+from helpers.study import plan
+from helpers.training import device, run_folder
 
 SUPERVISED = ("bvlc_alexnet.caffemodel", "bvlc_reference_caffenet.caffemodel")  # either, from $JIGSAW_DATA
 FILLERS = {"he": "he", "gaussian": "authors"}  # random starts, and nets.branch's name for them
@@ -168,7 +157,7 @@ def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
         layers = nets.CONVOLUTIONS[nets.TRAINS.index(planned.trains) :]
         if planned.head:
             head = train(plan.everything()[planned.head], path, seconds, dry)
-            if head.result["status"] not in runs.FINISHED:
+            if head.result["status"] not in run_folder.FINISHED:
                 raise OutOfTime(f"{planned.head} is not finished")
             start, layers = start | head.weights(), (*layers, "fc6")
         net = study.branch()

@@ -1,14 +1,19 @@
 """CIFAR-100 and photographs that need no download, and the ImageSet that every data set is (see also fruits360)."""
 
 import importlib.resources
-import io
+import os
+import pickle
+import tarfile
+import warnings
+import zipfile
 from collections import namedtuple
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from helpers import course, downloads
+from helpers import course
+from helpers.data import archives, downloads
 
 # File of each photograph inside its wheel. Reading the file itself, rather than calling skimage.data or
 # sklearn.datasets, needs no network.
@@ -111,7 +116,7 @@ def load_photos():
         if not file.is_file():
             wheel = package.replace("sk", "scikit-")
             raise FileNotFoundError(f"{file} is missing; run pip install --force-reinstall {wheel}")
-        photos[name] = _read_image(file.read_bytes(), file)
+        photos[name] = archives.picture(file.read_bytes(), file)
     return photos
 
 
@@ -200,19 +205,22 @@ def load_cifar100():
     Keras would put it (~/.keras/datasets or $KERAS_HOME/datasets), from several sources, in several goes if need be;
     Keras then verifies and unpacks. Raises as downloads.fetch does.
     With JIGSAW_DATA (see `local_file`) naming a folder that holds cifar100.npz, its arrays x_train, y_train, x_test and
-    y_test, as Keras gives them, are read instead.
+    y_test, as Keras gives them, are read instead. Raises ValueError, naming the file and what is wrong with it, where
+    it holds anything else.
     """
     if path := local_file("cifar100.npz"):
-        arrays = np.load(path)
-        return tuple(
-            ImageSet(arrays[f"x_{split}"], arrays[f"y_{split}"].reshape(-1).astype(np.int64), CIFAR100_CLASSES)
-            for split in ("train", "test")
-        )
+        return _cifar100_file(path)
     import keras  # here, because it takes seconds to import and only this function needs it
 
-    home = course.writable_folder("KERAS_HOME", "datasets")
-    downloads.fetch(home / "cifar-100-python-target_archive", CIFAR100_URLS, CIFAR100_DIGEST)
-    splits = keras.datasets.cifar100.load_data()
+    home = course.folder("KERAS_HOME")
+    archive = home / "datasets" / "cifar-100-python-target_archive"
+    if archive.exists() and not all(os.access(folder, os.W_OK) for folder in (home, archive.parent)):
+        downloads.verify(archive, CIFAR100_DIGEST)  # Keras would download once more, to where it can unpack
+        splits = _cifar100_archive(archive)
+    else:
+        course.writable_folder("KERAS_HOME", "datasets")
+        downloads.fetch(archive, CIFAR100_URLS, CIFAR100_DIGEST)
+        splits = keras.datasets.cifar100.load_data()
     # Keras hands out a transposed view and labels of shape (N, 1).
     return tuple(
         ImageSet(np.ascontiguousarray(images), labels.reshape(-1).astype(np.int64), CIFAR100_CLASSES)
@@ -220,11 +228,52 @@ def load_cifar100():
     )
 
 
-def _read_image(content, name):
+def _cifar100_archive(path):
+    """What Keras' load_data gives, out of the verified archive itself."""
+    with archives.naming(path), tarfile.open(path) as tar:
+        batches = [
+            pickle.load(tar.extractfile(f"cifar-100-python/{split}"), encoding="latin-1") for split in ("train", "test")
+        ]
+    return [
+        (np.asarray(batch["data"]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(batch["fine_labels"]))
+        for batch in batches
+    ]
+
+
+def _cifar100_file(path):
+    """(train, test) of a cifar100.npz. What it is decides, not its name: CIFAR-10 or coarse labels would get the fine
+    classes' names.
+    """
+
+    def other(finding):
+        return ValueError(
+            f"{path} is not CIFAR-100: {finding}. Save what keras.datasets.cifar100.load_data() gives (np.savez), or "
+            "take the file away and the release is downloaded"
+        )
+
+    if not zipfile.is_zipfile(path):
+        raise other("it is no .npz, or one cut short")
     try:
-        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-    except OSError as error:
-        raise ValueError(f"{name} is not a readable image ({error}); download it again") from error
+        with archives.naming(path), np.load(path) as file:
+            arrays = {f"{kind}_{split}": file[f"{kind}_{split}"] for split in ("train", "test") for kind in "xy"}
+    except (ValueError, KeyError) as error:  # damaged, objects in a pickle, other names
+        raise other(error.args[0]) from error
+    splits, classes = [], len(CIFAR100_CLASSES)
+    for split in ("train", "test"):
+        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if images.dtype != np.uint8 or images.shape[1:] != (CROP_SIZE, CROP_SIZE, 3) or not len(images):
+            raise other(f"x_{split} is {images.dtype} {images.shape}, not uint8 (N, 32, 32, 3)")
+        if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
+            raise other(f"y_{split} is {labels.dtype} {labels.shape}, not a whole number for each image")
+        found = np.unique(labels)
+        if found[0] < 0 or found[-1] >= classes or (split == "train" and len(found) < classes):
+            values = f"y_{split} has {len(found)} different labels from {found[0]} to {found[-1]}"
+            raise other(f"{values}, not 0 to {classes - 1}")
+        splits.append(ImageSet(np.ascontiguousarray(images), labels.reshape(-1).astype(np.int64), CIFAR100_CLASSES))
+    if [len(split) for split in splits] != [50_000, 10_000]:
+        counts = " and ".join(f"{len(split):,}" for split in splits)
+        warnings.warn(f"{path} holds {counts} images, CIFAR-100 50,000 and 10,000", stacklevel=3)
+    return tuple(splits)
 
 
 def _shrink(image, size):

@@ -5,16 +5,15 @@ of the turn, `r_12_100.jpg` frame 12 of a turn about another axis. Neighbouring 
 the release on both sides of Training and Test too.
 """
 
-import io
 import pathlib
 import re
 import zipfile
 
 import numpy as np
-from PIL import Image
 
-from helpers import archives, preprocessing, recipes
-from helpers.datasets import ImageSet
+from helpers import recipes
+from helpers.data import archives, preprocessing
+from helpers.data.datasets import ImageSet
 
 URL = "https://www.kaggle.com/datasets/moltean/fruits"
 # Kaggle gives the newest release. This repository, of the data set's first author, has the classes of the report's; not
@@ -68,8 +67,7 @@ def load(path, every=recipes.FRUITS360_EVERY, size=recipes.IMAGE_SIZE, classes=N
     if every < 1:
         raise ValueError(f"every is {every}; 1 reads each image, 4 one in four")
     if path.is_dir():
-        names = [file.relative_to(path).as_posix() + "/" * file.is_dir() for file in path.rglob("*")]  # as in a zip
-        return _load(path, names, lambda name: (path / name).read_bytes(), every, size, classes)
+        return _load(path, archives.below(path), lambda name: (path / name).read_bytes(), every, size, classes)
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is neither a folder nor a zip file; download Fruits-360 again ({URL})")
     with archives.naming(path), zipfile.ZipFile(path) as archive:
@@ -115,7 +113,7 @@ def _folders(path, names):
     tops = set()
     for name in names:
         *top, split, class_name, file = ["", "", *name.split("/")]
-        if split in folders and not file.startswith("."):
+        if split in folders and not archives.hidden(name):
             images = folders[split].setdefault(class_name, [])  # a folder has an entry too, "Training/Kiwi/"
             if file.endswith(".jpg"):
                 images.append(name)
@@ -150,11 +148,9 @@ def _read(path, read, names, size):
     images, broken = {}, []
     for name in names:
         try:
-            image = np.asarray(Image.open(io.BytesIO(read(name))).convert("RGB"))
-        except archives.BROKEN_IMAGE:
+            images[name] = preprocessing.resize(archives.picture(read(name), name)[None], size)[0]
+        except ValueError:
             broken.append(name)
-        else:
-            images[name] = preprocessing.resize(image[None], size)[0]
     if broken:
         shown = ", ".join(broken[:UNREADABLE_SHOWN]) + ("..." if len(broken) > UNREADABLE_SHOWN else "")
         raise ValueError(

@@ -1,4 +1,4 @@
-"""CPU or GPU: what Caffe runs on; `python -m helpers.device` tries it. The mode belongs to the thread (common.cpp)."""
+"""CPU or GPU: what Caffe runs on; `python -m helpers.training.device` tries it. A mode is a thread's (common.cpp)."""
 
 import ctypes
 import functools

@@ -6,7 +6,7 @@ import shutil
 import tarfile
 import tempfile
 
-from helpers import archives
+from helpers.data import archives
 
 
 def save(folder, into):

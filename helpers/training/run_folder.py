@@ -16,7 +16,8 @@ import caffe
 import numpy as np
 import pandas as pd
 
-from helpers import course, device
+from helpers import course
+from helpers.training import device
 
 EPOCH_COLUMNS = [
     "epoch",
@@ -31,6 +32,11 @@ EPOCH_COLUMNS = [
 ]
 ITERATION_COLUMNS = ["iteration", "epoch", "loss", "learning_rate"]
 FINISHED = ("stopped early", "all epochs")  # how a training has ended that another call does not go on with
+
+
+def plain(settings):
+    """Settings as JSON gives them back: NumPy's numbers as Python's, paths as text."""
+    return json.loads(json.dumps(settings, default=lambda value: getattr(value, "tolist", value.__str__)()))
 
 
 def settings_of(folder):

@@ -15,16 +15,27 @@ def kept(path, compute):
     The file is NumPy's .npy with a CRC-32 of its bytes behind the last of them. One that is damaged is computed again;
     where it cannot be written (a full or read-only disk) the array is computed, a line says so, and nothing stops.
     """
-    path = pathlib.Path(path)
+    return np.load(path, mmap_mode="r") if whole(path) else keep(path, compute())
+
+
+def whole(path):
+    """Whether `path` is a file that `keep` wrote, as it wrote it; a line says where it is damaged."""
     try:
-        if _whole(path):
-            return np.load(path, mmap_mode="r")
+        with open(path, "rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - 4, 0))
+            if file.read() == _checksum(path, 4):
+                return True
         print(f"{path} is damaged: it is computed again.")
     except FileNotFoundError:
         pass
     except OSError as error:
         print(f"{path} cannot be read ({error.strerror}): it is computed again.")
-    array = compute()
+    return False
+
+
+def keep(path, array):
+    """Put an array into the file `path` for `kept` and return it, mapped; as it is where it could not be written."""
+    path = pathlib.Path(path)
     part = path.with_suffix(f".{os.getpid()}.npy")  # several trainings may compute the same
     try:
         np.save(part, array)
@@ -36,13 +47,6 @@ def kept(path, compute):
         print(f"{path} could not be kept ({error.strerror}): it will be computed again next time.")
         return array
     return np.load(path, mmap_mode="r")
-
-
-def _whole(path):
-    with open(path, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(size - 4, 0))
-        return file.read() == _checksum(path, 4)
 
 
 def _checksum(path, tail):

@@ -15,7 +15,7 @@ import zlib
 
 from caffe.proto import caffe_pb2
 
-from helpers.runs import Tables, write
+from helpers.training.run_folder import Tables, write
 
 KEPT = 2  # the newest, and the one before it in case the newest is damaged later
 

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 
 from helpers import course
+from helpers.training.run_folder import FINISHED, plain
 
 MEASURED = "measured"  # not a training: one pass
-DONE = ("stopped early", "all epochs", MEASURED)
+DONE = (*FINISHED, MEASURED)
 NOT_RUN = "not run"
 DIGITS = 6  # decimals of losses, accuracies and seconds; learning rates keep as many significant digits
 MOST_BYTES = 4_000_000  # all of recorded/
@@ -120,9 +121,15 @@ def write_nearest(planned, command, nearest, made, into=None):
     _publish(part, result)
 
 
-def write_not_run(planned, reason):
-    """Record that a planned training was not run, and why."""
-    _publish(_part(root(), planned.name), {"planned": _dictionary(planned), "status": NOT_RUN, "reason": reason})
+def write_not_run(planned, reason, into=None):
+    """Record that a planned training was not run, and why; not over the record of one that was, finished or not.
+
+    into: another folder than root().
+    """
+    recorded = (into or root()) / planned.name / "result.json"
+    if not recorded.exists() or json.loads(recorded.read_text())["status"] == NOT_RUN:
+        result = {"planned": _dictionary(planned), "status": NOT_RUN, "reason": reason}
+        _publish(_part(into or root(), planned.name), result)
 
 
 def _dictionary(planned):
@@ -138,7 +145,7 @@ def _part(folder, name):
 
 def _publish(part, result):
     """Give a complete folder its name; the older one is deleted once it is out of the way."""
-    (part / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    (part / "result.json").write_text(json.dumps(plain(result), indent=1) + "\n")
     folder, old = part.with_suffix(""), part.with_suffix(".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

@@ -16,6 +16,7 @@ import mmap
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 import warnings
 
@@ -59,19 +60,26 @@ class Team:
         if self.rank:
             return self._receive(self.pipes[0])
         for pipe in self.pipes:
-            pipe.send(value)
+            self._send(pipe, value)
         return value
 
     def wait(self):
         """Return when all processes have called this."""
         if self.rank:
-            self.pipes[0].send(None)
+            self._send(self.pipes[0], None)
             self._receive(self.pipes[0])
         else:
             for pipe in self.pipes:
                 self._receive(pipe)
             for pipe in self.pipes:
-                pipe.send(None)
+                self._send(pipe, None)
+
+    def _send(self, pipe, value):
+        try:
+            pipe.send(value)
+        except (BrokenPipeError, ConnectionResetError):
+            while True:  # what the other one said last tells why, or that it died
+                self._receive(pipe)
 
     def _receive(self, pipe):
         try:
@@ -119,6 +127,19 @@ class MpiTeam:
 def under_mpi():
     """Whether mpiexec started this process (MPICH and Intel MPI set PMI_SIZE, Open MPI its own variable)."""
     return int(os.environ.get("PMI_SIZE") or os.environ.get("OMPI_COMM_WORLD_SIZE") or 1) > 1
+
+
+def _abort(kind, error, trace):
+    """sys.excepthook under mpiexec: the others would wait for this process for ever, so all end, with its message."""
+    from mpi4py import MPI
+
+    sys.__excepthook__(kind, error, trace)
+    print(f"Process {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size} failed, so all end.", file=sys.stderr, flush=True)
+    MPI.COMM_WORLD.Abort(1)
+
+
+if under_mpi():
+    sys.excepthook = _abort
 
 
 def world():

@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from helpers import recipes
-from helpers.kept import kept
+from helpers.data.kept import kept
 
 CHANNELS = ("red", "green", "blue")
 SCALES = ("report", "cfn")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from helpers.examples import Examples, forward
+from helpers.data.examples import Examples
+from helpers.training.forward import forward
 
 ACTIVITY_EXAMPLES = 256  # validation examples on which the share of active units is counted
 COLLAPSED = 0.05  # a ReLU layer with a smaller share of active units gets a warning

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from helpers import plan, recipes, records
+from helpers import recipes
+from helpers.study import plan, records
 
 STARTS = {"jigsaw": "jigsaw (ours)", "he": "random", "supervised": "supervised"}
 # row of the table: (what the report says, {column: names of the runs without their seeds})
@@ -147,8 +148,9 @@ def transfer():
     lines.append(_compared(f"fine-tuned, each seed for {plan.EPOCHS} epochs or more", done, told))
     lines += [
         "",
-        "Each convolution's map is max-pooled to about as many numbers as pool5 has (`helpers/trainings.py`, PROBES). "
-        "The best scale is that of the highest validation accuracy when pool5 is multiplied by "
+        "Each convolution's map is max-pooled to about as many numbers as pool5 has "
+        "(`helpers/study/trainings.py`, PROBES). The best scale is that of the highest validation accuracy when pool5 "
+        "is multiplied by "
         f"{', '.join(f'{times:g}' for times in sorted((1.0, *plan.FACTORS)))}. "
         "Written by `make results` from `recorded/`.",
     ]

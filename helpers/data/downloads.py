@@ -40,7 +40,7 @@ def fetch(path, urls, digest=None, silence=SILENCE):
     """
     path = pathlib.Path(path)
     if path.exists():
-        verify(path, digest)
+        verify(path, digest, "Delete it, and it is fetched again.")
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     part, note, failures = pathlib.Path(f"{path}.part"), pathlib.Path(f"{path}.part.json"), []
@@ -66,10 +66,12 @@ def fetch(path, urls, digest=None, silence=SILENCE):
     )
 
 
-def verify(path, digest):
+def verify(path, digest, way_out="Put that file in its place."):
     """Raise ValueError where the file at `path` has not the checksum `digest`, as in fetch."""
     if not _matches(path, digest):
-        raise ValueError(f"{path} is not the file it should be, {digest}. Delete it and fetch it again.")
+        raise ValueError(
+            f"{path} is not the file it should be, {digest}: it is damaged, cut short or another version. {way_out}"
+        )
 
 
 def _lock(file, path):

@@ -101,17 +101,3 @@ def feed(net, data, labels):
     net.blobs["label"].reshape(len(labels))
     net.blobs["data"].data[...] = data
     net.blobs["label"].data[...] = labels
-
-
-def forward(net, examples, blobs, batch_size=128, rank=0, ranks=1):
-    """Yield {name: array copy} of the named blobs after a forward pass over each batch, in order.
-
-    With them come "size", the batch's length, and "rows", the slice of the examples it holds.
-    rank, ranks: process `rank` of `ranks` takes every ranks-th batch.
-    """
-    check(net, examples)
-    for start in range(rank * batch_size, len(examples), ranks * batch_size):
-        rows = slice(start, min(start + batch_size, len(examples)))
-        feed(net, *examples.batch(np.arange(rows.start, rows.stop)))
-        net.forward()
-        yield {"size": rows.stop - rows.start, "rows": rows} | {name: net.blobs[name].data.copy() for name in blobs}

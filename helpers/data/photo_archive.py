@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import functools
-import io
 import math
 import multiprocessing
 import pathlib
@@ -12,9 +11,8 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from helpers import archives
+from helpers.data import archives
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CHUNK = 64  # photographs that one process decodes at a time, at least: to open a zip of 100,000 takes a second
@@ -71,6 +69,8 @@ class Photos:
 def read(path, workers=0):
     """The Photos of a zip: every .jpg, .jpeg, .png and .webp in it, in colour, in the order of their names.
 
+    Hidden files, such as a Mac's __MACOSX, are none; archives.picture reads the others.
+
     workers: processes that decode; 0 decodes here. In memory a photograph of 168 x 224 pixels takes 113 kB.
     Raises FileNotFoundError or ValueError, naming the archive and the way out, where it is missing, no zip, or holds
     no photograph; one ValueError lists all those that cannot be read.
@@ -79,7 +79,8 @@ def read(path, workers=0):
     if not path.is_file():
         raise FileNotFoundError(f"there is no photograph archive {path}; give a zip of {', '.join(SUFFIXES)} files")
     with archives.naming(path), zipfile.ZipFile(path) as archive:
-        files = sorted((i.filename, i.CRC) for i in archive.infolist() if i.filename.lower().endswith(SUFFIXES))
+        names = [one for one in archive.infolist() if one.filename.lower().endswith(SUFFIXES)]
+        files = sorted((one.filename, one.CRC) for one in names if not archives.hidden(one.filename))
     if not files:
         raise ValueError(f"{path} holds no photographs; give a zip of {', '.join(SUFFIXES)} files")
     names, checksums = zip(*files)
@@ -106,7 +107,7 @@ def _decode(path, names):
     with zipfile.ZipFile(path) as archive:
         for name in names:
             try:
-                photos.append(np.asarray(Image.open(io.BytesIO(archive.read(name))).convert("RGB")))
-            except (*archives.BROKEN, *archives.BROKEN_IMAGE) as error:
+                photos.append(archives.picture(archive.read(name), name))
+            except (*archives.BROKEN, OSError, ValueError) as error:
                 photos.append(str(error))
     return photos

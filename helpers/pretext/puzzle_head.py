@@ -1,7 +1,7 @@
 """The shipped trunk solves puzzles: with a head, fc6 to fc8, that names the permutation.
 
-    python -m helpers.puzzle_head --photos PHOTOS.zip --folder runs/head     trains the head on the frozen trunk
-    python -m helpers.puzzle_head --photos PHOTOS.zip --check                scores the shipped trunk and head again
+    python -m helpers.pretext.puzzle_head --photos PHOTOS.zip --folder runs/head   trains the head on the frozen trunk
+    python -m helpers.pretext.puzzle_head --photos PHOTOS.zip --check              scores what ships again
 
 The head that the trunk learned with, 42 million numbers, is scaffolding and does not ship. This one is small. Since the
 trunk is frozen, pool5 of the tiles is computed once, and dealing a puzzle is putting nine of them in another order.
@@ -15,30 +15,18 @@ import zlib
 
 import numpy as np
 
-from helpers import (
-    course,
-    datasets,
-    evaluation,
-    features,
-    jigsaw,
-    nets,
-    photo_archive,
-    pretext,
-    puzzle_stream,
-    recipes,
-    runs,
-    solver,
-    tasks,
-    weights,
-    zoo,
-)
-from helpers.examples import Examples
+from helpers import course, evaluation, features, jigsaw, nets, recipes, solver, weights, zoo
+from helpers.data import datasets, downloads, photo_archive, puzzle_stream
+from helpers.data.examples import Examples
+from helpers.pretext import tasks, trunks
+from helpers.training import run_folder
 
 FC6, FC7 = 256, 768  # units, where the CFN has 1024 and 4096
 LAYERS = ("fc6_s1", "fc7", "fc8")
 CUTS = 2  # times that each photograph is cut to train on
 TOLERANCE = 0.002  # of an accuracy: other processors round differently
 FILE, CARD = zoo.PRETRAINED / "cfn_jigsaw_head.caffemodel", zoo.PRETRAINED / "cfn_jigsaw_head.md"
+DIGEST = "sha256:2c1ff54d882a2269a8ba86c536da98a218600b6a72a990496b019d4cff3b6d7a"  # of FILE
 SHOWN = 500  # puzzles of the ten photographs of the course, of which neither trunk nor head has seen any
 
 
@@ -88,8 +76,15 @@ def load(head=FILE):
         nets.stacked_cfn(len(permutations()), batch_size=16, fc6=FC6, fc7=FC7, fillers="he", dropout=False)
     )
     weights.transplant(zoo.load("ours"), net)
+    if head == FILE:
+        downloads.verify(head, DIGEST)
     weights.transplant(weights.read(head), net, LAYERS)
     return net
+
+
+def net_of_head():
+    """The prototxt of fc6 to fc8, without BatchNorm, from the nine tiles' pool5 to the scores of the permutations."""
+    return nets.up_to(nets.puzzle_head(len(permutations()), (256, 3, 3), 1, FC6, FC7, batch_norm=False), "fc8")
 
 
 def answers(net, puzzles):
@@ -98,9 +93,9 @@ def answers(net, puzzles):
 
 
 def held_out(photos, seed=0):
-    """(puzzles, labels) of the photographs of an archive that pretext.train held out: those that it scored on."""
-    task, held_out = tasks.Puzzles(permutations()), photos.split(pretext.HELD_OUT_EVERY)[1]
-    return puzzle_stream.Stream(task, held_out, 1, 1, workers=0).examples(seed, 0, range(pretext.HELD_OUT_PUZZLES))
+    """(puzzles, labels) of the photographs of an archive that trunks.train held out: those that it scored on."""
+    task, held_out = tasks.Puzzles(permutations()), photos.split(trunks.HELD_OUT_EVERY)[1]
+    return puzzle_stream.Stream(task, held_out, 1, 1, workers=0).examples(seed, 0, range(trunks.HELD_OUT_PUZZLES))
 
 
 def shown():
@@ -135,9 +130,9 @@ def _to_branch(tiles):
 
 
 def train(photos, folder, seed=0):
-    """The Run of a head on the frozen trunk. photos: photo_archive.Photos, split as pretext.train splits them."""
+    """The Run of a head on the frozen trunk. photos: photo_archive.Photos, split as trunks.train splits them."""
     order = permutations()
-    every = photos.split(pretext.HELD_OUT_EVERY)
+    every = photos.split(trunks.HELD_OUT_EVERY)
     training, validation = (
         ShuffledFeatures(tile_features(part, course.run_folder("puzzle_features")), order) for part in every
     )
@@ -150,7 +145,7 @@ def train(photos, folder, seed=0):
 def card(run, archive, photos, accuracies, command):
     """The head's card, Markdown; accuracies: (held-out photographs of the archive, photographs of the course)."""
     made, recipe = run.result["made"], run.result["settings"]["recipe"]
-    trained = len(photos.split(pretext.HELD_OUT_EVERY)[0])
+    trained = len(photos.split(trunks.HELD_OUT_EVERY)[0])
     lines = [
         "# head.caffemodel: fc6, fc7 and fc8 for the shipped trunk",
         "",
@@ -159,7 +154,7 @@ def card(run, archive, photos, accuracies, command):
         "features are worth to a small head; the trunk's own card says what it reached with its own. This card was "
         "written by the training itself.",
         "",
-        f"- **Held-out accuracy**: {accuracies[0]:.1%} of the {pretext.HELD_OUT_PUZZLES:,} puzzles of held-out "
+        f"- **Held-out accuracy**: {accuracies[0]:.1%} of the {trunks.HELD_OUT_PUZZLES:,} puzzles of held-out "
         "photographs that the trunk's card is about (chance 1.0%).",
         f"- **On the photographs of the course**: {accuracies[1]:.1%} of {SHOWN:,} puzzles; trunk and head saw none of "
         "these photographs.",
@@ -170,7 +165,7 @@ def card(run, archive, photos, accuracies, command):
         f"- **Recipe**: {recipe['title']}: {recipe['solver']}, base_lr {recipe['base_lr']}, {recipe['lr_policy']}, "
         f"weight_decay {recipe['weight_decay']}, batch {recipe['batch_size']}, "
         f"best epoch {run.result['best_epoch']} of {run.result['epochs']}.",
-        f"- **Made**: {runs.in_words(made)}.",
+        f"- **Made**: {run_folder.in_words(made)}.",
         f"- **Command**: `{command}`",
         "- **Licence**: as the trunk's.",
     ]
@@ -196,7 +191,7 @@ def check(photos=None):
 
 def main(words=None):
     """The command: train a head and write it with its card, or score what ships."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.puzzle_head", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m helpers.pretext.puzzle_head", description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=pathlib.Path, help="zip of photographs, the trunk's")
     parser.add_argument("--folder", type=pathlib.Path, help="run folder of a head to train")
     parser.add_argument("--check", action="store_true", help="score the shipped weights; train nothing")
@@ -210,9 +205,9 @@ def main(words=None):
             print(f"{what}: {measured:.1%} of the puzzles, {stated:.1%} in the card")
         return 0 if all(abs(stated - measured) < TOLERANCE for _, stated, measured in found) else 1
     run = train(photos, chosen.folder)
-    weights.write(run.folder / "head.caffemodel", weights.fold_batch_norm(run.weights()))
+    weights.write(run.folder / "head.caffemodel", weights.fold_batch_norm(run.weights()), net_of_head())
     net = load(run.folder / "head.caffemodel")
-    command = runs.command("helpers.puzzle_head", words)
+    command = run_folder.command("helpers.pretext.puzzle_head", words)
     accuracies = [score(net, *exam) for exam in (held_out(photos), shown())]
     (run.folder / "head.md").write_text(card(run, chosen.photos.name, photos, accuracies, command))
     print(f"{run.result['status']}: {run.folder}/head.caffemodel and head.md, {accuracies[0]:.1%} of held-out puzzles")

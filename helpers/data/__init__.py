@@ -1,0 +1,1 @@
+"""Images and puzzles on their way to Caffe: data sets, preprocessing, photographs, downloads."""
