@@ -16,8 +16,8 @@ import pandas as pd
 from ipywidgets import Checkbox, FloatLogSlider, IntSlider
 
 from helpers import evaluation, experiments, explorers, nets, recipes, weights
-from helpers.controls import Press
 from helpers.data import datasets
+from helpers.explorers.controls import Press
 from helpers.pretext import puzzle_head
 
 GOAL = 150  # milliseconds, on two cores that do nothing else

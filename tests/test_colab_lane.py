@@ -26,7 +26,7 @@ assert {{name: version(name) for name in {list(PINNED)}}} == {PINNED}
 """
 SWEEP = """\
 import runpy
-from helpers.controls import Explorer
+from helpers.explorers.controls import Explorer
 
 sweep = runpy.run_path("benchmarks/explorers.py")["sweep"]
 explorers_shown = [shown for shown in Out.values() if isinstance(shown, Explorer)]

@@ -11,8 +11,9 @@ from conftest import ROOT
 from nbclient import NotebookClient
 from tqdm import tqdm
 
-from helpers import drawing, recipes
+from helpers import recipes
 from helpers.early_stopping import EarlyStopping
+from helpers.plots import style
 from helpers.training import progress
 from helpers.training.run_folder import Tables
 
@@ -82,7 +83,7 @@ def test_the_curve_is_drawn_twice_a_second_at_most_and_in_a_twentieth_of_the_tim
     shown = progress.Progress(RECIPE, 1000, Tables([], [], []), clock=lambda: now[0])
     shown.curve = curve = Curve(lambda: now[0])
 
-    def drawn(figure, alt):
+    def drawn(figure, alt, pack):
         now[0] += cost
         return alt
 
@@ -110,7 +111,7 @@ def test_the_curve_averages_neighbours_and_ends_where_training_is():
     assert len(training.get_xdata()) == progress.POINTS and training.get_xdata()[-1] == 2.5
     assert training.get_ydata()[0] == pytest.approx(2.0)  # of 0, 1, 2, 3, 4
     assert list(validation.get_xdata()) == [1, 2]
-    assert drawing.png(figure)
+    assert style.png(figure)
 
 
 def test_a_notebook_keeps_the_text_and_no_widget():

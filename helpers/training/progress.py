@@ -11,7 +11,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from helpers.drawing import img, styled
+from helpers.plots.style import img, styled
 
 LINE = "{desc} |{bar:16}| {elapsed} gone, at most {remaining} to go{postfix}"
 EVERY = 0.5  # seconds between two drawings of the curve, at least
@@ -64,7 +64,7 @@ class Progress:
         if self.curve and self.clock() >= self.next_drawing:
             began = self.clock()
             alt = f"Training loss per iteration, {len(self.losses)} so far; validation loss after each epoch."
-            picture = img(loss_curve(self.losses, self.validation, self.per_epoch), alt)
+            picture = img(loss_curve(self.losses, self.validation, self.per_epoch), alt, pack=1)
             self.curve.update({"text/html": picture, "text/plain": alt}, raw=True)
             took = self.clock() - began
             self.next_drawing = self.clock() + max(EVERY, took / SHARE)

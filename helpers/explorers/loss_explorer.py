@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from helpers import chart_views, early_stopping
-from helpers.controls import Explorer, choice, slider, stops, tick
+from helpers import early_stopping
+from helpers.explorers.controls import Explorer, choice, slider, stops, tick
+from helpers.plots.curves import curves
+from helpers.plots.style import hues
 
 EPSILONS = (0.0, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1)  # nats
 NONE, ALL = "none", "all"
@@ -46,14 +48,10 @@ class LossPanels:
 
     def curves(self, shown, quantity, by, smoothing, log, rates, rule, patience, epsilon):
         chosen = list(self.runs) if shown == ALL else [shown]
-        figure = chart_views.curves(
-            {label: self._curves(label, quantity, by, smoothing) for label in chosen},
-            by,
-            "mean cross-entropy loss (nats)" if quantity == "loss" else "accuracy (%)",
-            log,
-            self._rule(rule, by, patience, epsilon) if rule in chosen and quantity == "loss" else None,
-            rates,
-        )
+        drawn = {label: self._curves(label, quantity, by, smoothing) for label in chosen}
+        ylabel = "mean cross-entropy loss (nats)" if quantity == "loss" else "accuracy (%)"
+        played = self._rule(rule, by, patience, epsilon) if rule in chosen and quantity == "loss" else None
+        figure = curves(drawn, by, ylabel, log=log, rule=played, rates=rates, room=len(self.runs) + 4)
         return figure, f"{quantity.capitalize()} of {', '.join(chosen)} by {by}: training solid, validation dashed."
 
     def words(self, rule, patience, epsilon):
@@ -82,11 +80,11 @@ class LossPanels:
             "training": (x if len(training) == len(x) else iterations["iteration"], scale * training),
             "validation": (x, scale * run.history[f"validation_{quantity}"]),
             "learning rate": (x, run.history["learning_rate"]),
-            "colour": list(self.runs).index(label),
+            "colour": hues(self.runs)[label],
         }
 
     def _rule(self, label, by, patience, epsilon):
-        """The rule's marks at x along epochs or iterations, as chart_views.curves draws them."""
+        """The rule's marks at x along epochs or iterations, as plots.curves draws them."""
         history = self.runs[label].history
         rule, waited = early_stopping.replay(history["validation_loss"], patience, epsilon)
         x = history[by].to_list()

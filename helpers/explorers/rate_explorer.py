@@ -1,25 +1,13 @@
-"""Explorers: controls around pictures of filters, losses, activations, mistakes, learning rates and puzzles.
-
-Each function returns a controls.Explorer; a cell that ends in one shows it. Nothing trains in them, and what takes long
-is computed when an explorer is made, so that every control answers at once.
-"""
+"""The explorer of learning rates: one policy on data sets of different sizes."""
 
 from dataclasses import replace
 
 import numpy as np
 from ipywidgets import FloatLogSlider, Layout
 
-from helpers import chart_views, jigsaw, puzzle_views, recipes
-from helpers.activation_explorer import activations
-from helpers.contest import contest
-from helpers.controls import WORDS, Explorer, choice, slider, stops, tick
-from helpers.data import preprocessing
-from helpers.filter_explorer import filters
-from helpers.loss_explorer import losses
-from helpers.mistake_explorer import mistakes
+from helpers import plots, recipes
+from helpers.explorers.controls import WORDS, Explorer, choice, slider, stops
 from helpers.training import schedule
-
-__all__ = ["activations", "contest", "filters", "learning_rates", "losses", "mistakes", "puzzles"]
 
 GAMMAS = [round(0.998 + 0.0001 * step, 4) for step in range(21)]  # per iteration
 FACTORS = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]  # per step
@@ -72,7 +60,7 @@ def learning_rates(batches, presets=recipes.REPORT):
             )
             for name, count in batches.items()
         }
-        figure = chart_views.rate_curves(shown, shade=len(batches) > 1)
+        figure = plots.learning_rates(shown, xlabel="epoch", shade=len(batches) > 1)
         return figure, f"Learning rate over {epochs} epochs, log scale, policy {policy}, one curve per data set."
 
     def words(policy, gamma, factor, stepsize):
@@ -92,38 +80,3 @@ def learning_rates(batches, presets=recipes.REPORT):
 
     adjust("preset")
     return Explorer(controls, [rates, words], adjust)
-
-
-def puzzles(photos, cell=jigsaw.CELL):
-    """Cut a photograph into a puzzle: where the tiles lie, how far apart, in which order, with which precautions.
-
-    photos: {name: uint8 (H, W, 3)}; they are shown with the short side a little longer than three cells.
-    """
-    photos = {name: preprocessing.resize_short_side(photo, jigsaw.GRID * cell + 45) for name, photo in photos.items()}
-    permutations = jigsaw.choose_permutations(100)
-
-    def where(photo, cut, tile):
-        rng = np.random.default_rng(cut)
-        cells = jigsaw.cell_corners(photos[photo].shape, cell, rng)
-        corners = jigsaw.tile_corners(cells, cell, tile, rng)
-        figure = puzzle_views.cut_places(photos[photo], cells, cell, corners, tile)
-        return figure, f"{photo} with nine cells of {cell} pixels and, in each at random, a tile of {tile}."
-
-    def puzzle(photo, cut, tile, shift, grey, normalised, permutation):
-        tiles = jigsaw.cut_tiles(photos[photo], cell, tile, cut, shift)  # draws the places that `where` shows
-        tiles = jigsaw.grey_tiles(tiles) if grey else tiles
-        tiles = jigsaw.normalise_tiles(tiles) if normalised else tiles
-        order = permutations[permutation]
-        figure = puzzle_views.puzzle(jigsaw.shuffle_tiles(tiles, order), order)
-        return figure, f"The tiles in the order {order.tolist()}."
-
-    controls = {
-        "photo": choice("photograph", list(photos)),
-        "permutation": slider("permutation", 0, 0, len(permutations) - 1),
-        "tile": slider("tile (pixels)", jigsaw.TILE, 40, cell),
-        "cut": slider("another cut", 0, 0, 50),
-        "shift": slider("shift of colours (pixels)", 0, 0, 6),
-        "grey": tick("grey"),
-        "normalised": tick("each tile normalised"),
-    }
-    return Explorer(controls, [where, puzzle])

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import chart_views, inspection, nets, views, weights
-from helpers.controls import Explorer, choice, slider, tick, upload, uploaded
+from helpers import inspection, nets, plots, weights
+from helpers.explorers.controls import Explorer, choice, slider, tick, upload, uploaded
+from helpers.plots.images import channel_detail, class_view, seen_by_unit
+from helpers.plots.pages import PAGE, unit_in_grid
 
 SCALINGS = [("each channel by itself", "channel"), ("one scale for all", "shared")]
 
@@ -59,7 +61,7 @@ def activations(layers, branch, examples, class_names, images=16):
             )
 
     def select(across, down):
-        channel, row, column = views.unit_in_grid(across, down, blob().shape)
+        channel, row, column = unit_in_grid(across, down, blob().shape)
         controls["strongest"].value = False
         controls["channel"].value, controls["row"].value, controls["column"].value = channel, row, column
 
@@ -79,7 +81,7 @@ class ActivationPanels:
     def seen(self, image, blob, row, column):
         picture = self.looks[image].image
         top, left, bottom, right = self.fields[blob].box(row, column, len(picture))
-        figure = views.seen_by_unit(picture, (top, left, bottom, right))
+        figure = seen_by_unit(picture, (top, left, bottom, right))
         return (
             figure,
             f"The image; outlined rows {top} to {bottom - 1}, columns {left} to {right - 1}: what the unit sees.",
@@ -87,18 +89,18 @@ class ActivationPanels:
 
     def channels(self, image, blob, channel, scaling):
         values = self.looks[image].blobs[blob]
-        figure = views.channel_grid(values, f"{blob}: {len(values)} channels", scaling, channel)
+        figure = plots.activations(values, None, scaling, f"{blob}: {len(values)} channels", channel, PAGE, scale=False)
         return figure, f"All {len(values)} channels of {blob} for this image; channel {channel} is outlined."
 
     def unit(self, image, blob, channel, row, column):
         values = self.looks[image].blobs[blob][channel]
-        figure = views.channel_detail(values, (row, column), f"channel {channel} of {blob}")
+        figure = channel_detail(values, (row, column), f"channel {channel} of {blob}")
         return figure, f"Channel {channel} of {blob}; the unit at row {row}, column {column} is outlined."
 
     def classes(self, image):
         look = self.looks[image]
         likeliest = self.class_names[look.probabilities.argmax()]
-        figure = chart_views.class_view(look.image, look.probabilities, self.class_names, look.occlusion)
+        figure = class_view(look.image, look.probabilities, self.class_names, look.occlusion)
         return figure, f"The five likeliest classes, first {likeliest}, and where hiding a square makes it less likely."
 
     def words(self, image, blob, channel, row, column):

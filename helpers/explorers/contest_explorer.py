@@ -4,10 +4,12 @@ import html
 
 import numpy as np
 
-from helpers import drawing, inspection, jigsaw, puzzle_views
-from helpers.board import DEALT, Board
-from helpers.controls import Explorer, Press, choice, tick, upload, uploaded
+from helpers import inspection, jigsaw, plots
 from helpers.data import preprocessing
+from helpers.explorers.board import DEALT, Board
+from helpers.explorers.controls import Explorer, Press, choice, tick, upload, uploaded
+from helpers.plots.puzzles import likeliest, share
+from helpers.plots.style import img
 
 ANY = "at random"
 SIDE = jigsaw.GRID * jigsaw.CELL + 45  # pixels, the short side of a photograph: nine cells, and room to cut elsewhere
@@ -145,27 +147,27 @@ class Game:
         marks = [" ✓" if right else " ✗" for right in self.in_place(order)] if self.answered else [""] * 9
         labels = [f"{position}{mark}" for position, mark in zip(DEALT, marks)]
         seen = jigsaw.shuffle_tiles(self.puzzle, order)
-        figure = puzzle_views.puzzle(seen, labels, "your tiles", WIDTH, () if self.answered else chosen)
+        figure = plots.tiles(seen, labels, "your tiles", WIDTH, () if self.answered else chosen)
         return figure, f"Your tiles, as dealt numbered 1 to 9, lie in the order {list(order)}."
 
     def network(self):
         order, right = self.network_order(), self.results["the network"][-1]
         labels = ["✓" if place else "✗" for place in right]
-        figure = puzzle_views.puzzle(jigsaw.shuffle_tiles(self.puzzle, order), labels, "the network's answer", WIDTH)
+        figure = plots.tiles(jigsaw.shuffle_tiles(self.puzzle, order), labels, "the network's answer", WIDTH)
         return figure, f"The network lays the tiles in the order {order.tolist()}: {right.sum()} of 9 are in place."
 
     def confidence(self):
-        figure = puzzle_views.likeliest(self.puzzle, self.permutations, self.probabilities, self.label)
-        likeliest, true = map(puzzle_views.share, (self.probabilities.max(), self.probabilities[self.label]))
-        return figure, f"Bars of its five likeliest permutations: the first has {likeliest}, the true one {true}."
+        figure = likeliest(self.puzzle, self.permutations, self.probabilities, self.label)
+        first, true = map(share, (self.probabilities.max(), self.probabilities[self.label]))
+        return figure, f"Bars of its five likeliest permutations: the first has {first}, the true one {true}."
 
     def dealt(self):
-        figure = puzzle_views.puzzle(self.puzzle, DEALT, "the puzzle", WIDTH)
+        figure = plots.tiles(self.puzzle, DEALT, "the puzzle", WIDTH)
         return figure, f"A puzzle of {self.photo}: nine shuffled tiles, numbered 1 to 9 as dealt."
 
     def solution(self):
         order = jigsaw.inverse(self.permutations[self.label])
-        figure = puzzle_views.puzzle(jigsaw.shuffle_tiles(self.puzzle, order), order, "its solution", WIDTH)
+        figure = plots.tiles(jigsaw.shuffle_tiles(self.puzzle, order), order, "its solution", WIDTH)
         return figure, f"Its solution: the tiles numbered as dealt lie in the order {order.tolist()}."
 
     def words(self):
@@ -180,7 +182,7 @@ class Game:
         rank = 1 + (self.probabilities > true).sum()
         return (
             f"It was <b>{html.escape(self.photo)}</b>. You have {yours}, the network has {its}. It gave the true "
-            f"permutation {puzzle_views.share(true)}, number {rank} of {count}; chance is 1 in {count}." + self._score()
+            f"permutation {share(true)}, number {rank} of {count}; chance is 1 in {count}." + self._score()
         )
 
     def _score(self):
@@ -208,8 +210,8 @@ def swapped(order, one, other):
 def _hidden():
     """The picture in the place of the network's answer until the reader has checked theirs; drawn once."""
     grey = np.full((9, jigsaw.TILE, jigsaw.TILE, 3), 228, np.uint8)
-    figure = puzzle_views.puzzle(grey, ["?"] * 9, "the network's answer", WIDTH)
-    return drawing.img(figure, "The network's answer: nine grey tiles until you have checked yours.")
+    figure = plots.tiles(grey, ["?"] * 9, "the network's answer", WIDTH)
+    return img(figure, "The network's answer: nine grey tiles until you have checked yours.")
 
 
 def _result(places):

@@ -1,6 +1,6 @@
 """The picture of a net, drawn from its prototxt message: the layers stage by stage, and the blob that each stage makes.
 
-`plots.architecture` calls `draw` under the course's style. Lengths are inches, so that text and boxes fit each other.
+Lengths are inches, so that text and boxes fit each other.
 """
 
 import math
@@ -9,7 +9,7 @@ from matplotlib import colors
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch, Polygon
 
-from helpers.drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILLION
+from helpers.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILLION, styled
 
 # kind of layer: colour, layer types
 KINDS = {
@@ -33,6 +33,7 @@ CARD = 0.045  # how far each of the siamese branches peeps out behind the one be
 SPREAD = 0.03  # between the lines in which the branches leave
 INK = "#222222"
 FROZEN = {"facecolor": "#F4F4F4", "edgecolor": "#CFCFCF", "hatch": "///"}
+ROUND = "round,pad=0,rounding_size={}"
 ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0}
 
 
@@ -54,8 +55,15 @@ def siamese_branches(net):
     return branches
 
 
-def draw(net, shapes, parameters):
-    """The Figure of a net; see plots.architecture."""
+@styled
+def architecture(net, shapes, parameters=None):
+    """A net drawn from its own prototxt: layers stage by stage, and the blobs they make (Figures 1 and 3).
+
+    Siamese branches are drawn once, as a stack of cards; frozen layers are hatched.
+    net: a caffe NetParameter message. shapes: {blob: shape with batch axis}, as helpers.nets.blob_shapes gives.
+    parameters: {layer: count}, as helpers.nets.parameter_counts gives, to write them into the boxes.
+    Raises ValueError where shapes lacks a blob.
+    """
     missing = [blob for layer in net.layer for blob in layer.top if blob not in shapes]
     if missing:
         raise ValueError(f"shapes lacks the blob {missing[0]!r} of {net.name!r}; nets.blob_shapes(net) gives them all")
@@ -66,7 +74,7 @@ def draw(net, shapes, parameters):
     layers = [layer for layer in net.layer if branches[layer.name] in (None, 0)]
     columns = _stages(layers)
     rows = [columns[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
-    texts = {layer.name: _describe(layer, shapes, parameters) for layer in layers}
+    texts = {layer.name: _describe(layer, shapes, parameters or {}) for layer in layers}
     depths = [max(sum(_height(texts[layer.name]) for layer in column) for column in row) for row in rows]
     aside = len(rows) > 1 and len(rows[-1]) <= COLUMNS // 2  # then the legend fits beside the last row
     peep = (count > 1) * CARD * count
@@ -77,7 +85,7 @@ def draw(net, shapes, parameters):
     figure = Figure(figsize=(width, height), layout="none")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     axes.axis("off")
-    axes.text(MARGIN, height - 0.12, net.name, fontsize=13, fontweight="bold", va="top", color=INK)
+    _write(axes, MARGIN, height - 0.12, net.name, ha="left", fontsize=13, fontweight="bold")
 
     side = max([shape[2] for shape in shapes.values() if len(shape) == 4], default=1)
     top, leaving = height - above, []
@@ -106,6 +114,10 @@ def draw(net, shapes, parameters):
         top -= LANE + depth + between
     _legend(figure, layers, aside)
     return figure
+
+
+def _write(axes, x, y, words, **look):
+    axes.text(x, y, words, **{"fontsize": 10, "ha": "center", "va": "top", "color": INK} | look)
 
 
 def _kind(layer):
@@ -172,20 +184,10 @@ def _box(axes, left, top, layer, lines):
     height = _height(lines) - 0.05
     filling = FROZEN if _frozen(layer) else {"facecolor": _tint(colour, 0.16)}
     for look in ({**filling, "linewidth": 0}, {"facecolor": "none", "edgecolor": colour, "linewidth": 1.2}):
-        axes.add_patch(
-            FancyBboxPatch((left, top - height), BOX, height, boxstyle="round,pad=0,rounding_size=0.05", **look)
-        )
+        axes.add_patch(FancyBboxPatch((left, top - height), BOX, height, boxstyle=ROUND.format(0.05), **look))
     for i, line in enumerate(lines):
-        axes.text(
-            left + BOX / 2,
-            top - PADDING / 2 - (i + 0.5) * LINE,
-            line,
-            fontsize=10,
-            ha="center",
-            va="center",
-            fontweight="bold" if i == 0 else "normal",
-            color=INK,
-        )
+        weight = "normal" if i else "bold"
+        _write(axes, left + BOX / 2, top - PADDING / 2 - (i + 0.5) * LINE, line, va="center", fontweight=weight)
 
 
 def _blob(axes, centre, base, column, shapes, side, copies):
@@ -214,15 +216,7 @@ def _blob(axes, centre, base, column, shapes, side, copies):
         ):
             axes.add_patch(Polygon(points, facecolor=_tint(colour, share), edgecolor=INK, linewidth=0.7))
     words = _dimensions(shape).replace("×", " × ")
-    axes.text(
-        centre,
-        base - 0.08,
-        f"{copies} of {words}" if copies > 1 else words,
-        fontsize=10,
-        ha="center",
-        va="top",
-        color=INK,
-    )
+    _write(axes, centre, base - 0.08, f"{copies} of {words}" if copies > 1 else words)
     return left, left + width + slant + (copies - 1) * 0.035, middle, base + height
 
 
@@ -230,36 +224,16 @@ def _cards(axes, inside, count, top, bottom, layers):
     """The siamese branches as a stack of cards, the first in front."""
     left, right = MARGIN + inside[0] * WIDTH - 0.04, MARGIN + inside[-1] * WIDTH + BOX + 0.05
     for i in reversed(range(count)):
-        axes.add_patch(
-            FancyBboxPatch(
-                (left + i * CARD, bottom + i * CARD),
-                right - left,
-                top + 0.05 - bottom,
-                linewidth=0.8,
-                boxstyle="round,pad=0,rounding_size=0.08",
-                facecolor="#FBFBFB",
-                edgecolor="#8A8A8A",
-            )
-        )
+        corner, look = (left + i * CARD, bottom + i * CARD), {"facecolor": "#FBFBFB", "edgecolor": "#8A8A8A"}
+        size, style = (right - left, top + 0.05 - bottom), ROUND.format(0.08)
+        axes.add_patch(FancyBboxPatch(corner, *size, linewidth=0.8, boxstyle=style, **look))
     names = [param.name for layer in layers for param in layer.param if param.name]
-    axes.text(
-        left + 0.1,
-        top - 0.02,
+    words = (
         f"{count} siamese branches, one set of weights",
-        fontsize=10.5,
-        fontweight="bold",
-        va="top",
-        color=INK,
-    )
-    axes.text(
-        right - 0.1,
-        top - 0.02,
         f"shared by param name: {names[0]}, {names[1]}, … {names[-1]}",
-        fontsize=10,
-        ha="right",
-        va="top",
-        color=INK,
     )
+    _write(axes, left + 0.1, top - 0.02, words[0], ha="left", fontsize=10.5, fontweight="bold")
+    _write(axes, right - 0.1, top - 0.02, words[1], ha="right")
 
 
 def _turn(axes, starts, blob, far, lane):
@@ -268,9 +242,8 @@ def _turn(axes, starts, blob, far, lane):
     for i, (x, y) in enumerate(starts):
         inner = (len(starts) - 1 - i) * SPREAD  # the upper lines turn further out, so that none cross
         stop = (left + right) / 2 + (i - (len(starts) - 1) / 2) * 0.02
-        axes.plot(
-            [x, far - inner, far - inner, stop, stop], [y, y, lane + inner, lane + inner, top], color=INK, linewidth=0.9
-        )
+        across, down = [x, far - inner, far - inner, stop, stop], [y, y, lane + inner, lane + inner, top]
+        axes.plot(across, down, color=INK, linewidth=0.9)
     if len(starts) == 1:
         axes.annotate("", (stop, top), (stop, lane), arrowprops=ARROW)
 
@@ -280,10 +253,8 @@ def _legend(figure, layers, aside):
     for kind, (colour, _) in KINDS.items():
         if any(_kind(layer) == kind for layer in layers):
             words.setdefault(colour, []).append(kind)
-    handles = [
-        Patch(facecolor=_tint(colour, 0.16), edgecolor=colour, label=", ".join(kinds))
-        for colour, kinds in words.items()
-    ]
+    looks = {colour: {"facecolor": _tint(colour, 0.16), "edgecolor": colour} for colour in words}
+    handles = [Patch(**looks[colour], label=", ".join(kinds)) for colour, kinds in words.items()]
     if any(map(_frozen, layers)):
         handles.append(Patch(**FROZEN, label="frozen (lr_mult 0)"))
     figure.legend(handles=handles, loc="lower right" if aside else "lower left", ncol=2 if aside else 5)

@@ -12,7 +12,7 @@ from IPython.utils.capture import capture_output
 from PIL import Image
 
 from helpers import explorers, jigsaw
-from helpers.board import DEALT, Board
+from helpers.explorers.board import DEALT, Board
 
 PERMUTATIONS = jigsaw.choose_permutations(6, seed=1)
 CELLS = np.array([10, 35, 60, 85, 110, 135, 160, 185, 210], np.uint8)  # grey levels of the cells of `photo`

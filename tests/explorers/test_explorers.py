@@ -17,9 +17,12 @@ from IPython.utils.capture import capture_output
 from nbclient import NotebookClient
 from PIL import Image
 
-from helpers import chart_views, controls, drawing, early_stopping, explorers, filters, inspection, nets, views
+from helpers import early_stopping, explorers, filters, inspection, nets, plots
 from helpers.data.examples import Examples
-from helpers.views import PAGE
+from helpers.explorers import controls
+from helpers.plots.classes import cell_at, with_cell
+from helpers.plots.pages import PAGE, TITLE, unit_in_grid
+from helpers.plots.style import pixels
 
 BENCHMARK = runpy.run_path(str(ROOT / "benchmarks" / "explorers.py"))
 ERRORS = runpy.run_path(str(ROOT / "scripts" / "notebook_errors.py"))["errors"]
@@ -87,7 +90,8 @@ def test_only_the_panels_that_depend_on_a_control_are_drawn_again(make):
     assert after["where"] == before["where"] and after["puzzle"] != before["puzzle"]
 
 
-def test_an_exception_in_a_callback_is_raised_outside_a_notebook():
+def test_an_exception_in_a_callback_is_raised_outside_a_notebook(monkeypatch):
+    monkeypatch.setattr("ipywidgets.widgets.widget_output.get_ipython", lambda: None)  # another test may have made one
     slider = controls.slider("n", 0, 0, 3)
     explorer = controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"])
     with pytest.raises(ZeroDivisionError):
@@ -98,7 +102,7 @@ def test_an_exception_in_a_callback_is_raised_outside_a_notebook():
 
 def test_in_a_notebook_it_is_shown_and_found_in_the_widget_state_until_the_next_move(tmp_path):
     source = """
-from helpers import controls
+from helpers.explorers import controls
 slider = controls.slider("n", 0, 0, 3)
 controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"])
 """
@@ -165,28 +169,28 @@ def test_a_click_reaches_its_own_explorer_only(make):
 def test_a_click_on_the_outline_selects_what_is_outlined(shape):
     """The outline's colour is looked for in the picture, and its middle clicked on."""
     channel = shape[0] * 2 // 3
-    figure = views.channel_grid(np.zeros(shape), "title", selected=channel)
+    figure = plots.activations(np.zeros(shape), None, "channel", "title", channel, PAGE, scale=False)
     across, down = middle_of_the_outline(figure)
-    assert views.unit_in_grid(across, down, shape) == (channel, shape[1] // 2, shape[2] // 2)
-    assert views.unit_in_grid(1, 1, shape)[0] == shape[0] - 1 and views.unit_in_grid(0, 0, shape) == (0, 0, 0)
+    assert unit_in_grid(across, down, shape) == (channel, shape[1] // 2, shape[2] // 2)
+    assert unit_in_grid(1, 1, shape)[0] == shape[0] - 1 and unit_in_grid(0, 0, shape) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("count", [10, 30, 100])
 def test_a_click_on_the_matrix_selects_the_cell_that_is_outlined(count):
     drawn = np.full((400, 430, 3), 255, np.uint8)
-    figure = chart_views.with_cell(drawn, (count // 4, count // 2), count)
+    figure = with_cell(drawn, (count // 4, count // 2), count)
     across, down = middle_of_the_outline(figure)
-    assert chart_views.cell_at(across, down, PAGE * 400 / 430, count) == (count // 4, count // 2)
-    assert chart_views.cell_at(0, 1, PAGE, count) == (count - 1, 0)
+    assert cell_at(across, down, PAGE * 400 / 430, count) == (count // 4, count // 2)
+    assert cell_at(0, 1, PAGE, count) == (count - 1, 0)
 
 
 def middle_of_the_outline(figure):
     """Shares of the width and height of a page at which the middle of the vermillion outline lies."""
-    pixels = drawing.pixels(figure).astype(int)
-    rows, columns = np.nonzero(np.abs(pixels - (0xD5, 0x5E, 0x00)).sum(axis=2) < 30)
+    drawn = pixels(figure).astype(int)
+    rows, columns = np.nonzero(np.abs(drawn - (0xD5, 0x5E, 0x00)).sum(axis=2) < 30)
     return (
-        (columns.min() + columns.max() + 1) / 2 / pixels.shape[1],
-        (rows.min() + rows.max() + 1) / 2 / pixels.shape[0],
+        (columns.min() + columns.max() + 1) / 2 / drawn.shape[1],
+        (rows.min() + rows.max() + 1) / 2 / drawn.shape[0],
     )
 
 
@@ -236,7 +240,7 @@ def test_a_preset_sets_the_design(make):
 @pytest.mark.parametrize("lowest", [0.009, 0.003, 1e-3, 1e-4, 1e-6, 1e-9])
 def test_a_log_scale_has_at_least_two_marks_and_at_most_ten(lowest):
     epochs = np.linspace(0, 15, 400)
-    figure = chart_views.rate_curves({"one": (epochs, np.geomspace(0.01, lowest, 400))})
+    figure = plots.learning_rates({"one": (epochs, np.geomspace(0.01, lowest, 400))})
     (axes,) = figure.axes
     low, high = axes.get_ylim()
     assert 2 <= sum(low <= mark <= high for mark in axes.yaxis.get_majorticklocs()) <= 10
@@ -272,8 +276,8 @@ def test_the_images_behind_a_cell_are_its_own():
 def sheet_greys(explorer):
     """Grey level in the middle of each image of a sheet, along its first row."""
     chosen = {name: explorer.controls[name].value for name in ("beside", "true", "predicted")}
-    sheet = drawing.pixels(explorer.panels["images_beside"](**chosen)[0])
-    line = sheet[int(sheet.shape[1] * (views.TITLE + 0.5) / PAGE)]
+    sheet = pixels(explorer.panels["images_beside"](**chosen)[0])
+    line = sheet[int(sheet.shape[1] * (TITLE + 0.5) / PAGE)]
     middles = (np.arange(4) + 0.4) * sheet.shape[1] / 4
     return [int(line[int(middle)][0]) for middle in middles if line[int(middle)][0] != 255]
 

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import filters as numbers, inspection, nets, pictures, views, weights
-from helpers.controls import Explorer, choice, slider, stops, tick
+from helpers import filters as numbers, inspection, nets, plots, weights
+from helpers.explorers.controls import Explorer, choice, slider, stops, tick
+from helpers.plots.filters import filter_detail, white_weight
+from helpers.plots.images import image_grid
+from helpers.plots.pages import PAGE, columns_for, unit_in_grid
 
 CONV1 = nets.CONVOLUTIONS[0]
 ALONE = "no other"
@@ -62,7 +65,7 @@ def filters(networks, branch=None, examples=None, before=None, epochs=None):
 
     def select(across, down):
         weight = networks[controls["network"].value][controls["layer"].value][0]
-        controls["place"].value = views.unit_in_grid(across, down, (len(weight), *weight.shape[2:]))[0]
+        controls["place"].value = unit_in_grid(across, down, (len(weight), *weight.shape[2:]))[0]
 
     adjust("layer")
     shown = [panels.grid, panels.second_grid, panels.detail, *([panels.patches] if branch else []), panels.words]
@@ -107,39 +110,33 @@ class FilterPanels:
 
     def limit(self, network, layer, scaling):
         """One scale for all filters is that of the weights that the first network ended with."""
-        return pictures.white_weight(self.weight(network, layer)) if scaling == "shared" else None
+        return white_weight(self.weight(network, layer)) if scaling == "shared" else None
 
     def grid(self, network, layer, epoch, order, channel, scaling, place):
         weight = self.weight(network, layer, epoch)[self.arrangement(network, layer, epoch, order)]
-        figure = views.filter_grid(
-            _one_channel(weight, channel),
-            f"{network}: {len(weight)} filters of {layer}",
-            self.limit(network, layer, scaling),
-            place,
-        )
-        return (
-            figure,
-            f"The {len(weight)} filters of {layer} of {network}, in order of {order}; place {place} is outlined.",
-        )
+        title = f"{network}: {len(weight)} filters of {layer}"
+        figure = self._grid(_one_channel(weight, channel), title, self.limit(network, layer, scaling), place)
+        words = f"The {len(weight)} filters of {layer} of {network}, in order of {order}; place {place} is outlined."
+        return figure, words
 
     def second_grid(self, network, layer, epoch, order, channel, scaling, place, beside, paired):
         if beside == ALONE:
             return ""
         arrangement, correlations = self.partners(network, layer, epoch, order, beside, paired)
         words = f", best matches, mean correlation {correlations.mean():.2f}" if paired else ""
-        figure = views.filter_grid(
-            _one_channel(self.weight(beside, layer)[arrangement], channel),
-            f"{beside}{words}",
-            self.limit(network, layer, scaling),
-            place,
-        )
+        weight = _one_channel(self.weight(beside, layer)[arrangement], channel)
+        figure = self._grid(weight, f"{beside}{words}", self.limit(network, layer, scaling), place)
         return figure, f"The filters of {layer} of {beside}{words}; place {place} is outlined."
+
+    def _grid(self, weight, title, limit, place):
+        scaling = "shared" if limit else "filter"
+        return plots.filters(weight, title, columns_for(len(weight)), scaling, "RGB", limit, place, PAGE)
 
     def detail(self, network, layer, epoch, order, channel, scaling, place):
         index = self.arrangement(network, layer, epoch, order)[place]
         weight = _one_channel(self.weight(network, layer, epoch)[[index]], channel)[0]
         limit = self.limit(network, layer, scaling)
-        figure = views.filter_detail(weight, numbers.spectrum(weight), f"filter {index}", limit)
+        figure = filter_detail(weight, numbers.spectrum(weight), f"filter {index}", limit)
         return figure, f"Filter {index} of {layer} of {network} enlarged, and its spectrum."
 
     def patches(self, network, layer, epoch, order, place):
@@ -148,7 +145,7 @@ class FilterPanels:
         for image, row, column in self.favourites[network][layer][index]:
             top, left, bottom, right = self.fields[layer].box(row, column, side)
             cut.append(self.images[image, top:bottom, left:right])
-        figure = views.image_sheet(cut, f"what excites filter {index} most")
+        figure = image_grid(cut, columns=6, title=f"what excites filter {index} most", width=PAGE)
         return figure, f"{len(cut)} patches, one of an image each, that excite filter {index} of {layer} most."
 
     def words(self, network, layer, epoch, order, place, beside, paired):

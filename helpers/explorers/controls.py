@@ -25,7 +25,7 @@ from ipywidgets import (
     VBox,
 )
 
-from helpers import drawing
+from helpers.plots import style
 
 WITHOUT_KERNEL = "(The controls appear when this notebook runs, in JupyterLab or Colab.)"
 WORDS = {"description_width": "initial"}  # as wide as they are
@@ -202,11 +202,11 @@ def uploaded(value):
 
 
 def _as_html(shown, live=False):
-    """What a panel returns, (Figure, alt text) or words in HTML, as HTML; live as in drawing.img."""
+    """What a panel returns, (Figure, alt text) or words in HTML, as HTML; live as in style.img."""
     if isinstance(shown, str):
         return f'<div aria-live="polite" style="line-height: 1.45; max-width: 60em">{shown}</div>'
     figure, alt = shown
-    return drawing.img(figure, alt, live)
+    return style.img(figure, alt, live)
 
 
 def _track(words):

@@ -1,9 +1,10 @@
-"""What every figure shares: the course's style, empty panels, and the way into a notebook."""
+"""What every figure shares: the course's style and colours, and the way into a notebook."""
 
 import base64
 import functools
 import html
 import io
+import itertools
 import pathlib
 from operator import attrgetter
 
@@ -11,15 +12,27 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 from matplotlib import rc_context, rc_params_from_file
-from matplotlib.figure import Figure
 from PIL import Image
 
 STYLE = pathlib.Path(__file__).with_name("course.mplstyle")
 DPI = 160  # of the PNGs, which are shown at 100 dots per inch: sharp when enlarged, and on dense screens
-LIVE_DPI = 130  # of figures without a layout engine, and of the images on them
+LIVE_DPI = 130  # of the images inside an SVG
 COURSE = rc_params_from_file(STYLE, use_default_template=False)  # read once: reading takes as long as a small figure
 COLOURS = COURSE["axes.prop_cycle"].by_key()["color"]
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW = COLOURS
+# What a start is drawn in, all through the course: the first of these words that its name holds decides.
+GRAMMAR = {"random": ORANGE, "rotation": PURPLE, "label": GREEN, "supervised": GREEN, "jigsaw": BLUE, "puzzle": BLUE}
+
+
+def hues(labels):
+    """{label: colour}: what the grammar says, for one label each; the others get those that are left."""
+    named = {}
+    for label in labels:
+        hue = next((hue for word, hue in GRAMMAR.items() if word in label.lower()), None)
+        if hue and hue not in named.values():
+            named[label] = hue
+    free = itertools.cycle(hue for hue in COLOURS if hue not in named.values())
+    return {label: named.get(label) or next(free) for label in labels}
 
 
 def styled(draw):
@@ -38,19 +51,15 @@ def styled(draw):
     return under_style
 
 
-def png(figure):
-    """A figure as the bytes of a PNG file.
+def png(figure, pack=6):
+    """A figure as the bytes of a PNG file; one without a layout engine has everything in its place and is not trimmed.
 
-    A figure without a layout engine, Figure(layout="none"), has everything in its place: it is not trimmed, and packed
-    loosely, so that the curve of a training in progress costs little.
+    pack: from 1, fast, to 9, small.
     """
     buffer = io.BytesIO()
-    if figure.get_layout_engine() is None:
-        options = {"dpi": LIVE_DPI, "pil_kwargs": {"compress_level": 1}}
-    else:
-        options = {"dpi": DPI, "bbox_inches": "tight", "pad_inches": 0.08}
+    trim = {"bbox_inches": "tight", "pad_inches": 0.08} if figure.get_layout_engine() else {}
     with rc_context(COURSE):
-        figure.savefig(buffer, format="png", **options)
+        figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": pack}, **trim)
     return buffer.getvalue()
 
 
@@ -68,21 +77,20 @@ def svg(figure):
 
 def pixels(figure):
     """A figure as uint8 (height, width, 3), to be drawn on again."""
-    return np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(png(figure, pack=1))).convert("RGB"))
 
 
-def img(figure, alt, live=False):
+def img(figure, alt, live=False, pack=6):
     """A figure as an HTML image, as wide as it is at 100 dots per inch where there is room.
 
     It is a PNG, which shows everywhere (viewers that sanitize notebooks may drop SVG); live: an SVG, for a widget that
-    draws it anew at each move.
+    draws it anew at each move. pack: see png.
     """
     if live:
         kind, picture, size = "svg+xml", svg(figure), 100 * figure.get_size_inches()
     else:
-        kind, picture = "png", png(figure)
-        header = Image.open(io.BytesIO(picture))
-        size = [pixels * 100 / header.info["dpi"][0] for pixels in header.size]
+        kind, picture = "png", png(figure, pack)
+        size = [pixels * 100 / DPI for pixels in Image.open(io.BytesIO(picture)).size]
     source = base64.b64encode(picture).decode()
     return (
         f'<img src="data:image/{kind};base64,{source}" alt="{html.escape(alt)}" '
@@ -101,19 +109,3 @@ def show(figure, alt):
     picture = img(figure, alt)
     plt.close(figure)
     display({"text/html": picture, "text/plain": alt}, raw=True)
-
-
-def panels(rows, columns, width, ratio=1.0, text=False):
-    """A Figure with rows x columns of axes for pictures, each `width` inches wide and without ticks."""
-    figure = Figure(figsize=(columns * width + 0.1, rows * (width * ratio + 0.3 * text) + 0.3))
-    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.02, wspace=0.04, hspace=0.0)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-        axes.set_anchor("NW")
-    return figure, grid
-
-
-def one_axes(xlabel, ylabel, title=None, size=None):
-    figure = Figure(figsize=size)
-    return figure, figure.add_subplot(xlabel=xlabel, ylabel=ylabel, title=title or "")

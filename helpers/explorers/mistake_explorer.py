@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from ipywidgets import Layout, Select
 
-from helpers import chart_views, drawing, evaluation, views
-from helpers.controls import WORDS, Explorer, choice
-from helpers.views import PAGE
+from helpers import evaluation, plots
+from helpers.explorers.controls import WORDS, Explorer, choice
+from helpers.plots.classes import best_and_worst, cell_at, with_cell, with_row
+from helpers.plots.pages import PAGE
+from helpers.plots.style import pixels
 
 SHOWN = 12  # images behind a cell
 EXTREMES = 10  # of many classes, as many of the best and of the worst are shown as bars
@@ -46,7 +48,7 @@ def mistakes(probabilities, images, labels, class_names):
 
     def select(across, down):
         height = PAGE * len(panels.drawn) / panels.drawn.shape[1]
-        cell = chart_views.cell_at(across, down, height, len(class_names))
+        cell = cell_at(across, down, height, len(class_names))
         controls["true"].value, controls["predicted"].value = cell
         adjust("true")
 
@@ -66,15 +68,14 @@ class MistakePanels:
     @functools.cached_property
     def drawn(self):
         """The matrix, drawn once: only the outline moves."""
-        return drawing.pixels(chart_views.confusion(self.counts, self.class_names))
+        return pixels(plots.confusion(self.counts, self.class_names, PAGE))
 
     @functools.cached_property
     def bars(self):
         """(accuracies, the classes shown, the best first, their bars drawn)."""
         accuracies = np.diag(self.counts) / np.maximum(self.counts.sum(axis=1), 1)
-        order = np.argsort(-accuracies, kind="stable")
-        order = order if len(order) <= 2 * EXTREMES else np.concatenate([order[:EXTREMES], order[-EXTREMES:]])
-        return accuracies, order, drawing.pixels(chart_views.class_bars(accuracies, self.class_names, order))
+        drawn = pixels(plots.per_class(accuracies, self.class_names, EXTREMES, PAGE))
+        return accuracies, best_and_worst(accuracies, EXTREMES), drawn
 
     def frequent(self, most=30):
         """The cells off the diagonal that hold most images, [(words, (true, predicted))], the fullest first."""
@@ -84,13 +85,13 @@ class MistakePanels:
         return [(f"{self._name(t)} taken for {self._name(p)}: {off[t, p]}", (t, p)) for t, p in cells]
 
     def matrix(self, true, predicted):
-        figure = chart_views.with_cell(self.drawn, (true, predicted), len(self.class_names))
+        figure = with_cell(self.drawn, (true, predicted), len(self.class_names))
         return figure, f"Confusion matrix; outlined: {self._name(true)} taken for {self._name(predicted)}."
 
     def images_beside(self, beside, true, predicted):
         if beside == "accuracy by class":
             accuracies, order, drawn = self.bars
-            figure = chart_views.with_row(drawn, order.tolist().index(true) if true in order else None)
+            figure = with_row(drawn, order.tolist().index(true) if true in order else None)
             return figure, f"Accuracy of each class, sorted; {self._name(true)} has {accuracies[true]:.0%}."
         if beside == "surest mistakes":
             chosen = evaluation.most_confident_errors(self.probabilities, self.labels, SHOWN)
@@ -118,7 +119,7 @@ class MistakePanels:
             f"{self._name(self.labels[i])} →\n{self._name(said)} {self.probabilities[i, said]:.0%}"
             for i, said in zip(chosen, evaluation.predicted(self.probabilities[chosen]))
         ]
-        return views.image_sheet(self.images[chosen], title, captions, columns=4, none="no image is in this cell")
+        return plots.image_grid(self.images[chosen], captions, 4, title, PAGE, 8.5, "no image is in this cell")
 
     def _name(self, label):
         return self.class_names[label].replace("_", " ")
