@@ -17,7 +17,7 @@ from test_photo_archive import archive, image_bytes
 
 from helpers import jigsaw, nets, recipes, solver, weights
 from helpers.data import photo_archive
-from helpers.pretext import __main__ as command, card, tasks, trunks
+from helpers.pretext import __main__ as pretext, card as cards, tasks, trunks
 
 PUZZLES = tasks.Puzzles(jigsaw.choose_permutations(4))
 SMALL = dict(fc6=8, fc7=16, width=1 / 16)
@@ -44,7 +44,7 @@ def small_net():
 
 def command(photos, folder, *more):
     words = f"--photos {photos} --folder {folder} --permutations 4 --epochs 3 --epoch-puzzles 20 --batch 8".split()
-    command.main([*words, *more])
+    pretext.main([*words, *more])
     return solver.load(folder)
 
 
@@ -77,9 +77,9 @@ def test_the_card_says_what_the_run_measured(photos, run):
 def test_the_card_of_a_long_training_keeps_first_and_last_epoch(photos, run):
     history = pd.concat([run.history] * 40, ignore_index=True).assign(epoch=range(1, 121))
     long = dataclasses.replace(run, history=history)
-    card = card.card(long, PUZZLES, "photos.zip", photo_archive.read(photos), "")
+    card = cards.card(long, PUZZLES, "photos.zip", photo_archive.read(photos), "")
     rows = [int(line.split("|")[1]) for line in card.splitlines() if re.match(r"\| \d", line)]
-    assert len(rows) == card.CARD_ROWS and rows[0] == 1 and rows[-1] == 120
+    assert len(rows) == cards.CARD_ROWS and rows[0] == 1 and rows[-1] == 120
 
 
 def test_the_plain_branch_with_the_trunk_computes_what_was_trained(run):
