@@ -199,9 +199,7 @@ def test_maximum_of_nothing_and_its_place_are_left_out_when_unpooled():
     spec.pool, spec.mask = caffe.layers.Pooling(
         spec.data, kernel_size=1, stride=3, pool=caffe.params.Pooling.MAX, ntop=2
     )
-    spec.back = caffe.layers.MaxUnPool(
-        spec.pool, spec.mask, max_unpool_param={"unpooled_height": 4, "unpooled_width": 4}
-    )
+    spec.back = caffe.layers.MaxUnPool(spec.pool, spec.mask, max_unpool_param={"dst_h": 4, "dst_w": 4})
     net = nets.instantiate(spec.to_proto(), caffe.TEST)
     net.blobs["data"].data[...] = -np.inf  # no number above -FLT_MAX: no place
     net.forward()

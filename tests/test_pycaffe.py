@@ -256,7 +256,7 @@ def test_numpy_s_integers_are_integers(integer, tmp_path):
 
 
 def normalised(number):
-    """A net's middle with BatchNorm that names `number` of its three parameters, as old prototxts do, and others' don't."""
+    """A net's middle with BatchNorm, `number` of whose parameters are named, with a rate: others' prototxts differ."""
 
     def layers(spec):
         names = [{"lr_mult": 1, "name": f"bn{i}"} for i in range(number)]
