@@ -19,7 +19,7 @@ from helpers.plots.pages import (
     shortened,
     write,
 )
-from helpers.plots.style import BLACK, styled
+from helpers.plots.style import BLACK, BLUE, GREY, hue_of, styled
 
 NAME = 0.15  # inches that a class needs for its name beside a confusion matrix
 COUNT = 0.25  # inches that it needs for its counts
@@ -137,12 +137,14 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     figure = Figure(figsize=(8, 1.1 + 0.34 * len(labels)))
     axes = figure.add_subplot(xlabel=axis)
     look = {"xerr": None if errors is None else halves[::-1], "error_kw": {"capsize": 4, "elinewidth": 1.5}}
-    axes.barh(places[::-1], values[::-1], height=0.7, **look)
+    told_apart = any(map(hue_of, labels))
+    colours = [hue_of(label) or GREY if told_apart else BLUE for label in labels]
+    axes.barh(places[::-1], values[::-1], height=0.7, color=colours[::-1], **look)
     axes.set_yticks(places[::-1], list(labels)[::-1])
     axes.grid(False, axis="y")
     axes.margins(y=0.02)
     if np.isfinite(told).any():
-        axes.plot(told, places, "D", markersize=8, color=BLACK, label="reported")
+        axes.plot(told, places, "D", markersize=8, color=BLACK, markeredgecolor="white", label="reported")
     if chance is not None:
         words = f"chance ({scale * chance:.3g} %)" if percent else "chance"
         axes.axvline(scale * chance, color="black", linestyle=":", linewidth=1.5, label=words)

@@ -81,11 +81,7 @@ def curves(runs, xlabel, ylabel, title=None, log=False, best=None, levels=(), en
             words = f"{label}, best epoch: {kept}".removeprefix(", ")
             _ring(axes, kept, y[x == kept].item(), words, look["color"])
     for words, share in dict(levels).items():
-        if share is not None:
-            words = f"{words} ({100 * share:.3g} %)"
-            axes.axhline(
-                100 * share, color="black", linestyle=":" if "chance" in words else "-.", linewidth=1.5, label=words
-            )
+        _level(axes, share, words)
     for words, x in dict(ends).items():
         axes.axvline(x, color="black", linestyle=":", label=words)
     if log:
@@ -106,6 +102,13 @@ def curves(runs, xlabel, ylabel, title=None, log=False, best=None, levels=(), en
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     key = "training solid, validation dashed" if several else None
     return _placed(figure, axes, title, key, room, right=0.9 if rates else 0.15)
+
+
+def _level(axes, share, words="chance"):
+    """A reference line across the axes, its value in the legend; none for None."""
+    if share is not None:
+        look = {"color": "black", "linestyle": ":" if words == "chance" else "-.", "linewidth": 1.5}
+        axes.axhline(100 * share, label=f"{words} ({100 * share:.3g} %)", **look)
 
 
 def _ring(axes, x, y, words, colour):
@@ -135,8 +138,9 @@ def per_epoch(table, axis, title=None):
     table: a DataFrame with a column "epoch", each other column a line in [0, 1]. axis: what they are shares of.
     """
     figure, axes = _chart("epoch", axis)
-    for marker, (label, shares) in zip("os^DvPX<", table.set_index("epoch").items()):
-        axes.plot(table["epoch"], 100 * shares, marker=marker, label=label)
+    shares = table.set_index("epoch")
+    for marker, (label, hue) in zip("os^DvPX<", hues(shares).items()):
+        axes.plot(table["epoch"], 100 * shares[label], marker=marker, color=hue, label=label)
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
     return _placed(figure, axes, title)
@@ -159,8 +163,7 @@ def against(curves, axis, chance=None, title=None):
         axes.set_xscale("log")
         axes.set_xticks(varied, [f"{value:g}" for value in varied])
         axes.minorticks_off()
-    if chance is not None:
-        axes.axhline(100 * chance, color="black", linestyle=":", linewidth=1.5, label=f"chance ({100 * chance:.3g} %)")
+    _level(axes, chance)
     axes.set_ylim(bottom=0)
     return _placed(figure, axes, title)
 

@@ -20,17 +20,20 @@ LIVE_DPI = 130  # of the images inside an SVG
 COURSE = rc_params_from_file(STYLE, use_default_template=False)  # read once: reading takes as long as a small figure
 COLOURS = COURSE["axes.prop_cycle"].by_key()["color"]
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW = COLOURS
+GREY = "#8C8C8C"
 # What a start is drawn in, all through the course: the first of these words that its name holds decides.
-GRAMMAR = {"random": ORANGE, "rotation": PURPLE, "label": GREEN, "supervised": GREEN, "jigsaw": BLUE, "puzzle": BLUE}
+GRAMMAR = {"random": ORANGE, "jigsaw": BLUE, "puzzle": BLUE, "rotation": PURPLE, "supervised": GREEN, "label": GREEN}
+
+
+def hue_of(label):
+    """What the grammar says of a label, None where it says nothing."""
+    return next((hue for word, hue in GRAMMAR.items() if word in label.lower()), None)
 
 
 def hues(labels):
     """{label: colour}: what the grammar says, for one label each; the others get those that are left."""
-    named = {}
-    for label in labels:
-        hue = next((hue for word, hue in GRAMMAR.items() if word in label.lower()), None)
-        if hue and hue not in named.values():
-            named[label] = hue
+    named = {hue: label for label in reversed(list(labels)) if (hue := hue_of(label))}
+    named = {label: hue for hue, label in named.items()}
     free = itertools.cycle(hue for hue in COLOURS if hue not in named.values())
     return {label: named.get(label) or next(free) for label in labels}
 

@@ -161,7 +161,8 @@ def test_every_figure_is_readable(name):
         assert main.get_xlabel()
         assert main.get_ylabel() or main.get_yticklabels() or figure.get_supylabel()
     if name != "architecture":  # its arrows are a dark grey
-        assert {hue for axes in figure.axes for line in axes.get_lines() for hue in drawn_colours(line)} <= OKABE_ITO
+        drawn = {hue for axes in figure.axes for line in axes.get_lines() for hue in drawn_colours(line)}
+        assert drawn <= OKABE_ITO | {"#ffffff"}
 
 
 def test_plots_import_no_caffe():
@@ -594,3 +595,11 @@ def test_words_that_were_varied_keep_their_order():
     (axes,) = plots.against({"jigsaw": curve}, "layer", chance=0.01).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["conv1", "conv3", "pool5"]
     np.testing.assert_allclose(axes.containers[0].lines[0].get_ydata().astype(float), [20, 48, 44])
+
+
+def test_a_start_has_its_colour_in_every_figure():
+    expected = {"from scratch": style.VERMILLION, "random, He": style.ORANGE, "jigsaw (ours)": style.BLUE}
+    expected |= {"labels": style.GREEN, "rotations": style.PURPLE, "jigsaw, twice": style.SKY_BLUE}
+    assert style.hues(expected) == expected
+    bars = plots.bars(["random, He", "AlexNet", "from puzzles"], [0.1, 0.2, 0.3]).axes[0].patches
+    assert [colors.to_hex(bar.get_facecolor()).upper() for bar in bars] == [style.BLUE, style.GREY, style.ORANGE]
