@@ -29,14 +29,14 @@ course: $(SETUP)
 test: $(SETUP) browser
 	$(PYTHON) -m pytest $(ARGS)
 
-# For tests/test_browser.py, which is skipped where there is none: a system package, so installed only as root.
+# For tests/explorers/test_browser.py, which is skipped where there is none: a system package, so installed only as root.
 browser:
 	@command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
 		{ apt-get update -qq; apt-get install -y -qq --no-install-recommends chromium; } >/dev/null || \
 		echo "Chromium could not be installed: the explorers' tests in a browser will be skipped"
 
 fuzz: $(SETUP)
-	JIGSAW_FUZZ=10000 $(PYTHON) -m pytest tests/test_fuzz.py tests/test_caffe_cpp.py -k 'fuzz' $(ARGS)
+	JIGSAW_FUZZ=10000 $(PYTHON) -m pytest tests/data/test_fuzz.py tests/setup/test_caffe_cpp.py -k 'fuzz' $(ARGS)
 
 lab: $(SETUP)
 	$(PYTHON) -m jupyterlab notebooks
@@ -72,8 +72,8 @@ gpu-wheel:
 
 gpu-check: $(SETUP)
 	JIGSAW_DEVICE=gpu $(PYTHON) -m helpers.training.device
-	$(PYTHON) -m pytest -n 0 tests/test_gpu.py tests/test_device.py
-	JIGSAW_DEVICE=gpu $(PYTHON) -m pytest -n 0 tests/test_caffe_wheel.py -k own_tests
+	$(PYTHON) -m pytest -n 0 tests/training/test_gpu.py tests/training/test_device.py
+	JIGSAW_DEVICE=gpu $(PYTHON) -m pytest -n 0 tests/setup/test_caffe_wheel.py -k own_tests
 	$(PYTHON) -c "import torch" || $(PYTHON) -m pip install -q torch
 	$(PYTHON) benchmarks/gpu.py
 

@@ -2,7 +2,9 @@
 
 import pathlib
 
+import numpy as np
 import pytest
+from photographs import archive, image_bytes
 
 import helpers  # noqa: F401  sets Caffe's log level before any test module imports caffe
 
@@ -20,7 +22,7 @@ def shared_data():
 
 @pytest.fixture(autouse=True)
 def one_process(monkeypatch):
-    """Trainings compute the same bits on every machine; tests/test_parallel.py asks for more processes."""
+    """Trainings compute the same bits on every machine; tests/training/test_parallel.py asks for more processes."""
     monkeypatch.setenv("JIGSAW_PROCESSES", "1")
 
 
@@ -30,3 +32,13 @@ def runs(tmp_path, monkeypatch):
     folder = tmp_path / "runs"
     monkeypatch.setenv("JIGSAW_RUNS", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """An archive of 41 small photographs, three of which are held out."""
+    rng = np.random.default_rng(0)
+    files = {
+        f"photos/{i:05d}.png": image_bytes(rng.integers(0, 256, (60, 60 + i, 3), dtype=np.uint8)) for i in range(41)
+    }
+    return archive(tmp_path_factory.mktemp("archive") / "photos.zip", files)

@@ -1,16 +1,11 @@
 """The benchmark's contenders compute the same: pool5 of the same images from the same weights."""
 
-import sys
-
+import contender_memory
+import cpu
 import pytest
-from conftest import ROOT
 
 from helpers import features, recipes
 from helpers.data import datasets
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import contender_memory
-import cpu
 
 
 @pytest.fixture

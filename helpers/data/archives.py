@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 if not hasattr(tarfile, "data_filter"):  # Python before 3.10.12 and 3.11.4, Debian 12's among them
     from backports import tarfile
 
-# What they raise, beside OSErrors without a number, for a damaged file (tests/test_fuzz.py)
+# What they raise, beside OSErrors without a number, for a damaged file (tests/data/test_fuzz.py)
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeDecodeError)
 # What Pillow raises for a damaged picture (the same tests)
 BROKEN_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)

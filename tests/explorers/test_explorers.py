@@ -4,9 +4,9 @@ import base64
 import gc
 import io
 import re
-import runpy
 from xml.etree import ElementTree
 
+import explorers as benchmark
 import nbformat
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from conftest import ROOT
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from nbclient import NotebookClient
+from notebook_errors import errors
 from PIL import Image
 
 from helpers import early_stopping, explorers, filters, inspection, nets, plots
@@ -24,15 +25,13 @@ from helpers.plots.classes import cell_at, with_cell
 from helpers.plots.pages import PAGE, TITLE, unit_in_grid
 from helpers.plots.style import pixels
 
-BENCHMARK = runpy.run_path(str(ROOT / "benchmarks" / "explorers.py"))
-ERRORS = runpy.run_path(str(ROOT / "scripts" / "notebook_errors.py"))["errors"]
 random = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
 def make():
     """{name: a function that makes the explorer}, as the benchmark has them."""
-    return BENCHMARK["all_explorers"]()
+    return benchmark.all_explorers()
 
 
 def pictures(explorer):
@@ -63,13 +62,13 @@ EXPLORERS = ["filters", "losses", "activations", "mistakes", "learning_rates", "
 def test_every_control_changes_a_picture_over_its_range(name, make):
     explorer = make[name]()
     for control in explorer.controls:
-        if not BENCHMARK["values_of"](explorer.controls[control], 4):
+        if not benchmark.values_of(explorer.controls[control], 4):
             continue  # an upload, see below
         start = {other: widget.value for other, widget in explorer.controls.items()}
         for other, value in FIRST.get(name, {}).get(control, {}).items():
             explorer.controls[other].value = value
         seen = [pictures(explorer)]
-        for value in BENCHMARK["values_of"](explorer.controls[control], 4):
+        for value in benchmark.values_of(explorer.controls[control], 4):
             explorer.controls[control].value = value
             seen.append(pictures(explorer))
         assert any(one != seen[0] for one in seen[1:]), f"{control} changes nothing"
@@ -111,7 +110,7 @@ controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"])
     for count in (2, 3):
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells[:count]])
         NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": ROOT}}).execute()
-        found.append(ERRORS(notebook))
+        found.append(errors(notebook))
     assert len(found[0]) == 1 and found[0][0].endswith("ZeroDivisionError: division by zero")
     assert found[1] == []
 
@@ -207,7 +206,7 @@ def test_the_rule_is_played_again_with_another_patience(make):
     assert early_stopping.replay(losses, 20, 0)[0].best_epoch == 8
 
     explorer = make["losses"]()
-    history = BENCHMARK["Training"](2.0).history["validation_loss"]
+    history = benchmark.Training(2.0).history["validation_loss"]
     for patience in (0, 3, 20):
         explorer.controls["patience"].value = patience
         rule, waited = early_stopping.replay(history, patience, 1e-4)

@@ -18,7 +18,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from test_resume import RECIPE, assert_same, examples, fit, halted, net, snapshots_of
+from small_training import RECIPE, assert_same, examples, fit, halted, net, snapshots_of
 
 from helpers import nets, solver, weights
 from helpers.data import fruits360, preprocessing

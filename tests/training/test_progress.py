@@ -2,6 +2,7 @@
 
 import dataclasses
 import multiprocessing
+import sys
 import threading
 
 import nbformat
@@ -115,9 +116,9 @@ def test_the_curve_averages_neighbours_and_ends_where_training_is():
 
 
 def test_a_notebook_keeps_the_text_and_no_widget():
-    source = """
+    source = f"""
 import sys
-sys.path.insert(0, "tests")
+sys.path[:] = {sys.path}
 from test_progress import RECIPE, Tables, progress, train
 import helpers.training.progress
 helpers.training.progress.EVERY = 0

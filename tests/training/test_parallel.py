@@ -208,7 +208,7 @@ def test_batch_norm_is_not_split(tmp_path):
 def test_the_same_call_under_mpiexec(tmp_path, alone):
     script = tmp_path / "script.py"
     script.write_text(
-        f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
+        f"import sys; sys.path[:] = {sys.path}\n"
         f"import test_parallel as t\n"
         f"print(t.fit({str(tmp_path / 'run')!r}, None, test=t.TEST).result['made']['processes'])"
     )
@@ -234,7 +234,7 @@ SAID = dict(zip(FAILURES, ("division by zero", "list index out of range", "/proc
 def test_a_failure_in_one_process_under_mpiexec_ends_all_with_its_message(tmp_path, where):
     script = tmp_path / "script.py"
     script.write_text(
-        f"import os, sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
+        f"import os, sys; sys.path[:] = {sys.path}\n"
         "import test_parallel as t\n"
         "from helpers.training import parallel\n"
         f"rank, folder = int(os.environ['PMI_RANK']), {str(tmp_path / 'run')!r}\n"

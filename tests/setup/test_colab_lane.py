@@ -6,7 +6,6 @@ Each runs from top to bottom, then every control of its explorers is moved over 
 import json
 import os
 import re
-import runpy
 import shutil
 
 import colab
@@ -15,8 +14,8 @@ import pytest
 import shrunk
 from conftest import ROOT
 from nbclient import NotebookClient
+from notebook_errors import errors
 
-ERRORS = runpy.run_path(str(ROOT / "scripts" / "notebook_errors.py"))["errors"]
 STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 PINNED = dict(re.findall(r"^([\w.-]+)==(\S+)$", colab.VERSIONS.read_text(), re.MULTILINE))
 ASSERT_VERSIONS = f"""\
@@ -25,10 +24,12 @@ from importlib.metadata import version
 assert {{name: version(name) for name in {list(PINNED)}}} == {PINNED}
 """
 SWEEP = """\
-import runpy
+import sys
 from helpers.explorers.controls import Explorer
 
-sweep = runpy.run_path("benchmarks/explorers.py")["sweep"]
+sys.path.append("benchmarks")
+from explorers import sweep
+
 explorers_shown = [shown for shown in Out.values() if isinstance(shown, Explorer)]
 print(len(explorers_shown), "explorers,", sum(1 for shown in explorers_shown for _ in sweep(shown, most=5)), "moves")
 """
@@ -69,7 +70,7 @@ def test_a_notebook_and_its_explorers_run_with_colabs_versions(stem, kernel, sha
     notebook.cells.append(nbformat.v4.new_code_cell(SWEEP))
     resources = {"metadata": {"path": ROOT / "notebooks"}}
     NotebookClient(notebook, timeout=900, kernel_name=kernel, resources=resources).execute()
-    assert not ERRORS(notebook)  # in cells, and in widgets, whose exceptions reach no cell
+    assert not errors(notebook)  # in cells, and in widgets, whose exceptions reach no cell
     models = [
         model["model_name"]
         for kind in notebook.metadata.get("widgets", {}).values()

@@ -1,7 +1,6 @@
 """Every notebook runs, its exercises accept the right answer and refuse a wrong one, its anatomy is kept."""
 
 import re
-import runpy
 import statistics
 import subprocess
 import sys
@@ -10,10 +9,10 @@ import nbformat
 import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
+from notebook_errors import errors
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURE = re.compile(r"<img [^>]*>")
-errors = runpy.run_path(str(ROOT / "scripts" / "notebook_errors.py"))["errors"]
 SOLUTION = re.compile(r"<summary>A solution</summary>\s+```python\n(.*?)```", re.DOTALL)
 
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_pretext import photos  # noqa: F401, an archive of 41 small photographs
 
 from helpers import experiments, recipes
 from helpers.data import photo_archive

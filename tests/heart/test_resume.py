@@ -1,9 +1,7 @@
 """A training that is killed at any moment and called again ends in the same weights and history, bit for bit."""
 
-import dataclasses
 import json
 import os
-import pathlib
 import random
 import re
 import signal
@@ -11,62 +9,14 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-import pandas as pd
 import pytest
 from conftest import ROOT
+from small_training import assert_same, fit, halted, snapshots_of
 
-from helpers import course, nets, recipes, solver
-from helpers.data.examples import Examples
+from helpers import course, solver
 from helpers.training import backup, snapshots
 
 KILLS = 20
-RECIPE = dataclasses.replace(
-    recipes.CIFAR100_LAST_LAYER, name="test", max_epochs=6, batch_size=8, base_lr=0.002, patience=20
-)
-TIMES = ["seconds", "waiting"]
-
-
-def net():
-    """A small net with a convolution and dropout, whose random numbers have to be the same after a resume, too."""
-    prototxt = nets.head(3, (4, 5, 5), RECIPE.batch_size)
-    prototxt.layer[2].bottom[0] = "drop"
-    for name, kind, bottom in (("conv", "Convolution", "data"), ("relu", "ReLU", "conv"), ("drop", "Dropout", "relu")):
-        prototxt.layer.add(name=name, type=kind, bottom=[bottom], top=[name])
-    convolution = prototxt.layer[-3].convolution_param
-    convolution.num_output, convolution.weight_filler.type = 4, "msra"
-    convolution.kernel_size.append(3)
-    layers = [prototxt.layer[index] for index in (0, 1, 5, 6, 7, 2, 3, 4)]
-    ordered = type(prototxt)(name=prototxt.name)
-    ordered.layer.extend(layers)
-    return ordered
-
-
-def examples(count, seed):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(3, size=count)
-    return Examples((rng.standard_normal((count, 4, 5, 5)) + labels[:, None, None, None]).astype(np.float32), labels)
-
-
-def fit(folder, **kwargs):
-    return solver.fit(
-        net(), RECIPE, examples(30, 1), examples(10, 2), folder, test=examples(10, 3), progress=False, **kwargs
-    )
-
-
-def assert_same(run, whole):
-    assert run.best.read_bytes() == whole.best.read_bytes()
-    pd.testing.assert_frame_equal(run.history.drop(columns=TIMES), whole.history.drop(columns=TIMES), check_exact=True)
-    pd.testing.assert_frame_equal(run.iterations, whole.iterations, check_exact=True)
-    last = [max(each.folder.glob("snapshot_*")) / "last.solverstate" for each in (run, whole)]
-    states = []
-    for path in last:  # the path of the weights is noted in it, and is a temporary one
-        state = snapshots.caffe_pb2.SolverState.FromString(path.read_bytes())
-        state.ClearField("learned_net")
-        states.append(state.SerializeToString())
-    assert states[0] == states[1]
-    for key in ("status", "best_epoch", "best_validation_loss", "test_loss", "test_accuracy"):
-        assert run.result[key] == whole.result[key]
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +26,15 @@ def whole(tmp_path_factory):
 
 CHILD = """
 import os, signal, sys, time
-sys.path.insert(0, {tests!r})
-import test_resume
+sys.path[:] = {path}
+from small_training import fit
 print("ready", flush=True)
 for line in sys.stdin:  # one process per kill: a fork of this one, which has imported everything
     epochs, share = line.split()
     began, (events, saved) = time.monotonic(), os.pipe()
     pid = os.fork()
     if not pid:
-        test_resume.fit({folder!r}, processes=1, on_epoch=lambda *_: os.write(saved, b"."))
+        fit({folder!r}, processes=1, on_epoch=lambda *_: os.write(saved, b"."))
         os._exit(0)
     os.close(saved)
     for _ in range(int(epochs)):
@@ -105,7 +55,7 @@ def test_killed_at_twenty_random_moments(tmp_path, whole):
     """
     folder, draw = tmp_path / "run", random.Random(0)
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD.format(tests=str(ROOT / "tests"), folder=str(folder))],
+        [sys.executable, "-c", CHILD.format(path=sys.path, folder=str(folder))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -129,26 +79,6 @@ def test_killed_at_twenty_random_moments(tmp_path, whole):
     child.wait()
     assert went_on, f"no kill came between epochs that a later call went on from: {reached}"
     assert_same(fit(folder, processes=1), whole)
-
-
-def snapshots_of(folder):
-    return sorted(pathlib.Path(folder).glob("snapshot_????"))
-
-
-def stop_after(epochs):
-    """An on_epoch that ends the training as a crash would, once so many epochs are saved."""
-
-    def stop(row, active):
-        if row["epoch"] == epochs:
-            raise SystemError("crash")
-
-    return stop
-
-
-def halted(folder, epochs=3, **kwargs):
-    with pytest.raises(SystemError):
-        fit(folder, on_epoch=stop_after(epochs), **kwargs)
-    return folder
 
 
 def truncate(snapshot):

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_pretext import photos  # noqa: F401, an archive of 41 small photographs
 
 from helpers import jigsaw, nets, recipes, solver, weights
 from helpers.data.examples import feed

@@ -1,30 +1,10 @@
 """A zip of photographs: what is read, in which order, and what is said where it cannot be."""
 
-import io
-import zipfile
-
 import numpy as np
 import pytest
-from PIL import Image
+from photographs import archive, image_bytes, photo
 
 from helpers.data import photo_archive
-
-
-def image_bytes(array, format="PNG", mode="RGB"):
-    buffer = io.BytesIO()
-    Image.fromarray(array).convert(mode).save(buffer, format, **({"lossless": True} if format == "WEBP" else {}))
-    return buffer.getvalue()
-
-
-def photo(seed, height=20, width=30):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def archive(path, files):
-    with zipfile.ZipFile(path, "w") as zipped:
-        for name, content in files.items():
-            zipped.writestr(name, content)
-    return path
 
 
 @pytest.mark.parametrize("workers", [0, 2])

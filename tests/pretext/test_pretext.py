@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
-from test_photo_archive import archive, image_bytes
+from photographs import archive, image_bytes
 
 from helpers import jigsaw, nets, recipes, solver, weights
 from helpers.data import photo_archive
@@ -21,16 +21,6 @@ from helpers.pretext import __main__ as pretext, card as cards, tasks, trunks
 
 PUZZLES = tasks.Puzzles(jigsaw.choose_permutations(4))
 SMALL = dict(fc6=8, fc7=16, width=1 / 16)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """An archive of 41 small photographs, three of which are held out."""
-    rng = np.random.default_rng(0)
-    files = {
-        f"photos/{i:05d}.png": image_bytes(rng.integers(0, 256, (60, 60 + i, 3), dtype=np.uint8)) for i in range(41)
-    }
-    return archive(tmp_path_factory.mktemp("archive") / "photos.zip", files)
 
 
 @pytest.fixture(scope="module", autouse=True)

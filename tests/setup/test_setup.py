@@ -4,20 +4,18 @@ import json
 import os
 import pathlib
 import re
-import runpy
 import shutil
 import subprocess
 import sys
 import zipfile
 
+import badges
 import colab
 import pytest
 from colab import copy_of_the_set_up, set_up
+from notebook_errors import errors
 
 from helpers import course
-
-BADGES = runpy.run_path(str(course.ROOT / "scripts" / "badges.py"))
-ERRORS = runpy.run_path(str(course.ROOT / "scripts" / "notebook_errors.py"))["errors"]
 
 
 def command(folder, name, text):
@@ -296,7 +294,7 @@ def test_with_debians_own_python_and_a_clusters_settings_the_set_up_and_the_arch
     assert result.returncode == 0, result.stdout + result.stderr
     version = subprocess.check_output([python, "-c", "import platform; print(platform.python_version())"], text=True)
     assert f"[OK]   Python {version.strip()} ({repository}/.venv/bin/python)" in result.stdout
-    modules = [repository / "tests" / name for name in ("test_archives.py", "test_course.py")]
+    modules = [repository / "tests" / name for name in ("data/test_archives.py", "heart/test_course.py")]
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     words = [repository / ".venv" / "bin" / "python", "-m", "pytest", "-q", "-n", "0", *modules]
     tests = subprocess.run(words, cwd=repository, env=own, text=True, capture_output=True)
@@ -382,12 +380,12 @@ def test_make_sets_up_once_and_again_when_its_inputs_change(tmp_path):
 
 
 def test_every_badge_and_clone_command_has_the_address_of_pyproject():
-    assert not BADGES["out_of_step"](), "run `make badges`"
-    assert f"git clone {BADGES['address']()}" in (course.ROOT / "README.md").read_text()
+    assert not badges.out_of_step(), "run `make badges`"
+    assert f"git clone {badges.address()}" in (course.ROOT / "README.md").read_text()
 
 
 def test_every_notebook_has_a_badge_that_opens_it():
-    owner = BADGES["address"]().removeprefix("https://github.com/")
+    owner = badges.address().removeprefix("https://github.com/")
     for notebook in sorted((course.ROOT / "notebooks").glob("*.ipynb")):
         badge = f"https://colab.research.google.com/github/{owner}/blob/main/notebooks/{notebook.name}"
         assert badge in notebook.read_text(encoding="utf-8"), notebook.name
@@ -412,7 +410,7 @@ def test_badges_are_rewritten_to_a_new_address(tmp_path):
     ]
     notebook = tmp_path / "notebooks" / "01.ipynb"
     notebook.write_text(json.dumps({"cells": cells}))
-    changed = BADGES["out_of_step"](tmp_path)
+    changed = badges.out_of_step(tmp_path)
     assert changed[tmp_path / "README.md"] == "git clone https://github.com/new/home course && cd course\n"
     assert json.loads(changed[notebook])["cells"][0]["source"] == [
         badge.format("new/home"),
@@ -471,11 +469,11 @@ def widget(output):
 def test_an_error_is_found_in_cells_and_in_widget_state(output, error):
     in_cell = {"cells": [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [output]}], "metadata": {}}
     in_widget = {"cells": [], "metadata": {"widgets": widget(output)}}
-    assert ERRORS(in_cell) == ([f"cell 2: {error}"] if error else [])
-    assert ERRORS(in_widget) == ([f"widget ab12: {error}"] if error else [])
+    assert errors(in_cell) == ([f"cell 2: {error}"] if error else [])
+    assert errors(in_widget) == ([f"widget ab12: {error}"] if error else [])
 
 
 def test_widget_metadata_without_state_is_an_error():
     """GitHub calls such a notebook invalid (googlecolab/colabtools issue 5288)."""
-    (error,) = ERRORS({"cells": [], "metadata": {"widgets": {"application/vnd.jupyter.widget-state+json": {}}}})
+    (error,) = errors({"cells": [], "metadata": {"widgets": {"application/vnd.jupyter.widget-state+json": {}}}})
     assert "state" in error and "GitHub" in error
