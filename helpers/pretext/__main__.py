@@ -16,6 +16,7 @@ import time
 from dataclasses import replace
 
 from helpers import jigsaw, nets, recipes, weights
+from helpers.course import write_atomically
 from helpers.data import photo_archive, puzzle_stream
 from helpers.pretext import tasks
 from helpers.pretext.card import card
@@ -72,7 +73,7 @@ def main(words=None):
     weights.write(run.folder / "trunk.caffemodel", trunk(run), nets.trunk())
     command = run_folder.command("helpers.pretext", words)
     text = card(run, task, chosen.photos.name, photos, command)
-    (run.folder / "trunk.md").write_text(text)
+    write_atomically(run.folder / "trunk.md", text)
     print(f"{run.result['status']}: {run.folder}/trunk.caffemodel and trunk.md, best epoch {run.result['best_epoch']}")
 
 

@@ -60,7 +60,7 @@ def interval(values):
     values = np.asarray(values, float)
     if len(values) < 2:
         return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()), float(stats.t.interval(0.95, len(values) - 1)[1] * stats.sem(values))
 
 
 def over_seeds(table, by):
