@@ -173,6 +173,12 @@ def fold_batch_norm(layers, eps=1e-5):
     return folded
 
 
+def folded_trunk(layers):
+    """{layer: arrays} of the convolutions alone, BatchNorm folded in where there is one, as the branch wants them."""
+    folded = fold_batch_norm(layers)
+    return {name: folded[name] for name in CONVOLUTIONS}
+
+
 def fold_input(layers, statistics, mean=None):
     """The same layers for inputs of another kind: they learned from BGR, 0-255 less a mean, and shall see our inputs.
 

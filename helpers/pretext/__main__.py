@@ -20,7 +20,7 @@ from helpers.course import write_atomically
 from helpers.data import photo_archive, puzzle_stream
 from helpers.pretext import tasks
 from helpers.pretext.card import card
-from helpers.pretext.trunks import EPOCH_PUZZLES, train, trunk
+from helpers.pretext.trunks import EPOCH_PUZZLES, train
 from helpers.training import run_folder
 
 RECIPES = {"quick-learner": recipes.CFN_QUICK_LEARNER, "authors": recipes.CFN_AUTHORS}
@@ -70,7 +70,7 @@ def main(words=None):
         workers=workers,
         seed=chosen.seed,
     )
-    weights.write(run.folder / "trunk.caffemodel", trunk(run), nets.trunk())
+    weights.write(run.folder / "trunk.caffemodel", weights.folded_trunk(run.weights()), nets.trunk())
     command = run_folder.command("helpers.pretext", words)
     text = card(run, task, chosen.photos.name, photos, command)
     write_atomically(run.folder / "trunk.md", text)
