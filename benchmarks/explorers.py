@@ -76,7 +76,7 @@ class Training:
 
 def all_explorers():
     """{name: a function that makes the explorer}, on the crops of the embedded photographs and untrained nets."""
-    study = experiments.study()
+    study = experiments.profile_study()
     caffe.set_random_seed(0)
     net = nets.instantiate(study.branch(fillers="he"))
     layers = weights.of(net)

@@ -3,6 +3,7 @@
 Standard library only: the set-up reads the variables here before anything is installed.
 """
 
+import contextlib
 import importlib.metadata
 import os
 import pathlib
@@ -116,6 +117,30 @@ def backup_folder():
         return chosen
     drive = folder("JIGSAW_DRIVE")
     return drive / "jigsaw-course" / "runs" if on_colab() and drive.is_dir() else None
+
+
+def write_atomically(path, content):
+    """Write a file under a temporary name first: a reader finds the old content or the new, never a part.
+
+    content: text, bytes, or a function that writes the file whose path it is given. Raises OSError (PermissionError,
+    ...) that names the file and says what to do; the old content is still there then.
+    """
+    path = pathlib.Path(path)
+    part = path.with_name(f".{os.getpid()}.{path.name}")  # several trainings may write the same file
+    try:
+        if callable(content):
+            content(part)
+        else:
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OSError(
+            error.errno,
+            f"{error.strerror}; what was saved before is there. Make room or choose another folder, and run again",
+            str(path),
+        ) from error
 
 
 def check_python():

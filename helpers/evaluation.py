@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import NearestNeighbors
 
@@ -15,8 +16,7 @@ def probabilities(net, examples, batch_size=128):
     """Class probabilities (N, classes), float64: the softmax of the scores that the loss layer reads."""
     blob = score_blob(net)
     scores = np.concatenate([batch[blob] for batch in forward(net, examples, [blob], batch_size)]).astype(np.float64)
-    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    return softmax(scores, axis=1)
 
 
 def predicted(probabilities):

@@ -19,7 +19,7 @@ PHOTO_SIZES = (200, 300, 400)  # pixels on the short side
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class DataStudy:
     """One data set, ready for Caffe, and how it is trained on.
 
     training, validation, test: Examples of uint8 (N, 64, 64, 3) images. class_names: tuple of str.
@@ -45,17 +45,17 @@ class Study:
 
 
 def prepared(name, splits, recipe_pair, scale="report"):
-    """The Study of three ImageSets, resized already: training, validation, test. scale: see preprocessing.to_caffe."""
+    """The DataStudy of three resized ImageSets: training, validation, test. scale: see preprocessing.to_caffe."""
     statistics = preprocessing.channel_statistics(splits[0].images)
     examples = [
         Examples(split.images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics, scale))
         for split in splits
     ]
-    return Study(name, *examples, splits[0].class_names, statistics, *recipe_pair)
+    return DataStudy(name, *examples, splits[0].class_names, statistics, *recipe_pair)
 
 
 def cifar100_study(size=recipes.IMAGE_SIZE, scale="report"):
-    """The Study of CIFAR-100 as in the report; resized images are kept in the cache folder (737 MB at 64 pixels)."""
+    """The DataStudy of CIFAR-100 as in the report; resized images are kept in the cache (737 MB at 64 pixels)."""
     training, test = datasets.load_cifar100()
     splits = (*preprocessing.split_validation(training, recipes.VALIDATION_FRACTION), test)
     if size != datasets.CROP_SIZE:
@@ -67,7 +67,7 @@ def cifar100_study(size=recipes.IMAGE_SIZE, scale="report"):
 
 
 def fruits360_study(split="released", scale="report"):
-    """The Study of Fruits-360, 1 image in 4 of each class folder, from fruits360.zip or fruits360/ in $JIGSAW_DATA.
+    """The DataStudy of Fruits-360, 1 image in 4 of each class, from fruits360.zip or fruits360/ in $JIGSAW_DATA.
 
     split: "released" is the report's, Training's images with 15 % of them at random for validation, and Test's.
     "angles" and "mixed" share out the same images anew: by arcs of each turn (fruits360.split_by_angle), or the same
@@ -88,8 +88,8 @@ def fruits360_study(split="released", scale="report"):
     return prepared(f"fruits360_{split}", splits, pair, scale=scale)
 
 
-def study():
-    """The Study of the profile: "quick" is the photograph crops, "full" is CIFAR-100."""
+def profile_study():
+    """The DataStudy of the profile: "quick" is the photograph crops, "full" is CIFAR-100."""
     if course.profile() == "full":
         return cifar100_study()
     crops = datasets.load_photo_crops(recipes.PHOTOS_CROPS)
@@ -145,12 +145,6 @@ def pretext(progress=True):
         course.run_folder("pretext"),
         progress=progress,
     )
-
-
-def trunk(run):
-    """{layer: arrays} of a pretext Run's convolutions with BatchNorm folded in, as the branch wants them."""
-    folded = weights.fold_batch_norm(run.weights())
-    return {name: folded[name] for name in nets.CONVOLUTIONS}
 
 
 def last_layer(study, initial, name="last_layer", progress=True):

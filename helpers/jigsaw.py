@@ -7,12 +7,13 @@ Wherever an argument is called rng it is a NumPy Generator, or an integer seed t
 
 import itertools
 import math
-import os
 import pathlib
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+
+from helpers.course import write_atomically
 
 GRID = 3  # cells along a side of the puzzle
 CELL = 85  # pixels: 3 x 85 = 255, the authors' crop of a 256-pixel image
@@ -63,9 +64,7 @@ def save_permutations(path, permutations):
     no permutation of 1..tiles.
     """
     rows = np.array([_checked(row) for row in permutations], dtype="<i4")
-    part = pathlib.Path(f"{path}.part")
-    part.write_bytes(np.array(rows.shape, dtype="<i4").tobytes() + rows.tobytes())
-    os.replace(part, path)
+    write_atomically(path, np.array(rows.shape, dtype="<i4").tobytes() + rows.tobytes())
 
 
 def load_permutations(path):

@@ -1,7 +1,6 @@
 """Caffemodels: read and verify them without Caffe, fold BatchNorm or an input scale in, transplant by name, shape."""
 
 import math
-import os
 import pathlib
 import zlib
 
@@ -9,6 +8,7 @@ import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
+from helpers.course import write_atomically
 from helpers.nets import CONVOLUTIONS
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -108,9 +108,7 @@ def write(path, layers, net=None):
             blob = layer.blobs.add()
             blob.shape.dim.extend(array.shape)
             blob.data.extend(np.asarray(array, np.float32).ravel())
-    part = pathlib.Path(f"{path}.part")
-    part.write_bytes(message.SerializeToString())
-    os.replace(part, path)
+    write_atomically(path, message.SerializeToString())
 
 
 def of(net):
@@ -173,6 +171,12 @@ def fold_batch_norm(layers, eps=1e-5):
         scaled = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
         folded[name] = [scaled, (bias - mean / factor) * scale + beta]
     return folded
+
+
+def folded_trunk(layers):
+    """{layer: arrays} of the convolutions alone, BatchNorm folded in where there is one, as the branch wants them."""
+    folded = fold_batch_norm(layers)
+    return {name: folded[name] for name in CONVOLUTIONS}
 
 
 def fold_input(layers, statistics, mean=None):

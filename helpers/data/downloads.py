@@ -4,8 +4,8 @@ HTTP is spoken by requests, which is there wherever Jupyter is and knows redirec
 proxy. pooch, the usual choice for data files, cannot go on with half a file.
 """
 
+import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 
+import filelock
 import requests
 import urllib3
 from tqdm import tqdm
@@ -43,9 +44,9 @@ def fetch(path, urls, digest=None, silence=SILENCE):
         verify(path, digest, "Delete it, and it is fetched again.")
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    part, note, failures = pathlib.Path(f"{path}.part"), pathlib.Path(f"{path}.part.json"), []
-    with open(part, "ab", buffering=0) as file:
-        _lock(file, path)
+    part, note, lock = (path.with_name(path.name + suffix) for suffix in (".part", ".part.json", ".lock"))
+    failures = []
+    with _alone(lock, path), open(part, "ab", buffering=0) as file:
         try:
             for url in urls:
                 try:
@@ -59,6 +60,7 @@ def fetch(path, urls, digest=None, silence=SILENCE):
             if path.exists() or not part.stat().st_size:
                 part.unlink(missing_ok=True)
                 note.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
     kept = f"goes on from the {part.stat().st_size:,} bytes in {part}" if part.exists() else "starts anew"
     raise ConnectionError(
         "\n".join([f"{path.name} could not be downloaded:", *failures])
@@ -74,16 +76,19 @@ def verify(path, digest, way_out="Put that file in its place."):
         )
 
 
-def _lock(file, path):
+@contextlib.contextmanager
+def _alone(lock, path):
     """Keep a second notebook from writing into the same .part; the lock ends with the process."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock = filelock.FileLock(lock).acquire(timeout=0)
+    except filelock.Timeout:
         raise BlockingIOError(
             errno.EWOULDBLOCK,
             "another notebook is downloading this file: wait until it has, then run this again",
             str(path),
         ) from None
+    with lock:
+        yield
 
 
 def _download_and_verify(url, file, note, digest, silence):

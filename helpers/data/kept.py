@@ -1,10 +1,11 @@
 """Arrays that were computed once and kept in a file: believed only when they are whole, and never a reason to stop."""
 
 import os
-import pathlib
 import zlib
 
 import numpy as np
+
+from helpers.course import write_atomically
 
 BLOCK = 1 << 24  # bytes read at a time
 
@@ -35,16 +36,16 @@ def whole(path):
 
 def keep(path, array):
     """Put an array into the file `path` for `kept` and return it, mapped; as it is where it could not be written."""
-    path = pathlib.Path(path)
-    part = path.with_suffix(f".{os.getpid()}.npy")  # several trainings may compute the same
-    try:
+
+    def save(part):
         np.save(part, array)
         with open(part, "ab") as file:
             file.write(_checksum(part, 0))
-        os.replace(part, path)
+
+    try:
+        write_atomically(path, save)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        print(f"{path} could not be kept ({error.strerror}): it will be computed again next time.")
+        print(f"{path} could not be kept ({error.__cause__.strerror}): it will be computed again next time.")
         return array
     return np.load(path, mmap_mode="r")
 

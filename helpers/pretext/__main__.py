@@ -16,10 +16,11 @@ import time
 from dataclasses import replace
 
 from helpers import jigsaw, nets, recipes, weights
+from helpers.course import write_atomically
 from helpers.data import photo_archive, puzzle_stream
 from helpers.pretext import tasks
 from helpers.pretext.card import card
-from helpers.pretext.trunks import EPOCH_PUZZLES, train, trunk
+from helpers.pretext.trunks import EPOCH_PUZZLES, train
 from helpers.training import run_folder
 
 RECIPES = {"quick-learner": recipes.CFN_QUICK_LEARNER, "authors": recipes.CFN_AUTHORS}
@@ -69,10 +70,10 @@ def main(words=None):
         workers=workers,
         seed=chosen.seed,
     )
-    weights.write(run.folder / "trunk.caffemodel", trunk(run), nets.trunk())
+    weights.write(run.folder / "trunk.caffemodel", weights.folded_trunk(run.weights()), nets.trunk())
     command = run_folder.command("helpers.pretext", words)
     text = card(run, task, chosen.photos.name, photos, command)
-    (run.folder / "trunk.md").write_text(text)
+    write_atomically(run.folder / "trunk.md", text)
     print(f"{run.result['status']}: {run.folder}/trunk.caffemodel and trunk.md, best epoch {run.result['best_epoch']}")
 
 

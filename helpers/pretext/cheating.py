@@ -93,8 +93,8 @@ def record(runs_, photos, archive, command):
         "exam_puzzles": EXAM_PUZZLES,
         "permutations": experiments.PERMUTATIONS,
     }
-    run_folder.write(records.root() / "cheating.csv", table.to_csv(index_label="trained with"))
-    run_folder.write(records.root() / "cheating.json", json.dumps(told, indent=1))
+    course.write_atomically(records.root() / "cheating.csv", table.to_csv(index_label="trained with"))
+    course.write_atomically(records.root() / "cheating.json", json.dumps(told, indent=1))
     return table
 
 

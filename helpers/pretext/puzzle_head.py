@@ -209,7 +209,7 @@ def main(words=None):
     net = load(run.folder / "head.caffemodel")
     command = run_folder.command("helpers.pretext.puzzle_head", words)
     accuracies = [score(net, *exam) for exam in (held_out(photos), shown())]
-    (run.folder / "head.md").write_text(card(run, chosen.photos.name, photos, accuracies, command))
+    course.write_atomically(run.folder / "head.md", card(run, chosen.photos.name, photos, accuracies, command))
     print(f"{run.result['status']}: {run.folder}/head.caffemodel and head.md, {accuracies[0]:.1%} of held-out puzzles")
     return 0
 

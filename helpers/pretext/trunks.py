@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from helpers import jigsaw, nets, recipes, solver, weights
+from helpers import jigsaw, nets, recipes, solver
 from helpers.data import puzzle_stream
 from helpers.data.examples import Examples
 from helpers.pretext import tasks
@@ -68,11 +68,3 @@ def epoch_line(row, active, task, size):
         f"loss {row['training_loss']:.3f}, held out {row['validation_loss']:.3f}, accuracy "
         f"{row['validation_accuracy']:.1%}, least active {least} {active[least]:.1%}"
     )
-
-
-def trunk(run):
-    """{layer: arrays} of the best epoch's convolutions, BatchNorm folded in where the net has it."""
-    convolutions = nets.instantiate(nets.up_to(nets.read(run.folder / "train.prototxt"), "pool5_s1"))
-    convolutions.copy_from(str(run.best))
-    folded = weights.fold_batch_norm(weights.of(convolutions))
-    return {name: folded[name] for name in nets.CONVOLUTIONS}

@@ -1,5 +1,5 @@
 """The full-size study: plan, trainings, records, results, ledger. `python -m helpers.study` carries it out."""
 
-from helpers.study.runner import replay
+from helpers.study.runner import at_full_size
 
-__all__ = ["replay"]
+__all__ = ["at_full_size"]

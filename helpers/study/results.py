@@ -46,13 +46,11 @@ TRANSFER = {  # row of the trunk's card: names of the runs (from puzzles, from r
 }
 
 
-def runs():
+def rows():
     """A DataFrame of everything recorded, a row per name: what was planned, status, epochs, accuracies."""
-    rows = []
-    for name in records.names():
-        result = records.load(name).result
-        rows.append(result["planned"] | {key: result[key] for key in TOLD if key in result})
-    return pd.DataFrame(rows, columns=None if rows else ["name"]).set_index("name")
+    results = [records.load(name).result for name in records.names()]
+    found = [result["planned"] | {key: result[key] for key in TOLD if key in result} for result in results]
+    return pd.DataFrame(found, columns=None if found else ["name"]).set_index("name")
 
 
 def interval(values):
@@ -60,11 +58,11 @@ def interval(values):
     values = np.asarray(values, float)
     if len(values) < 2:
         return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()), float(stats.t.interval(0.95, len(values) - 1)[1] * stats.sem(values))
 
 
 def over_seeds(table, by):
-    """Mean test accuracy with `interval` and the number of seeds, grouped by the columns `by` of (part of) `runs()`."""
+    """Mean test accuracy with `interval` and the number of seeds, grouped by the columns `by` of (part of) `rows()`."""
     finished = table[table["status"].isin(records.DONE)]
     grouped = finished.groupby(by, dropna=False)["test_accuracy"]
     rows = {key: (*interval(values), len(values)) for key, values in grouped}
@@ -78,7 +76,7 @@ def over_scales(start):
 
     validation: of the best epoch, mean over seeds; the test images must not choose a scale.
     """
-    table = runs().query("data == 'cifar100' and section in ['last layer', 'feature scale'] and start == @start")
+    table = rows().query("data == 'cifar100' and section in ['last layer', 'feature scale'] and start == @start")
     table = table[table["status"].isin(records.DONE)].copy()
     table["times"] = table["times"].fillna(1.0) if "times" in table else 1.0
     done = map(records.load, table.index)
@@ -96,11 +94,11 @@ def at_best_scale(start):
 
 
 def long_enough():
-    """The rows of `runs()` of the whole branch on CIFAR-100 that had plan.EPOCHS epochs or more, one of each seed.
+    """What `rows` gives of the whole branch on CIFAR-100 that had plan.EPOCHS epochs or more, one of each seed.
 
     The report's rule stops some seeds before the learning rate falls; those count by a run that goes on regardless.
     """
-    table = runs().query("data == 'cifar100' and section in ['fine-tuning', 'stopping rule']")
+    table = rows().query("data == 'cifar100' and section in ['fine-tuning', 'stopping rule']")
     return table[table["status"].isin(records.DONE) & (table["epochs"] >= plan.EPOCHS)]
 
 

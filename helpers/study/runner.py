@@ -15,7 +15,7 @@ FILTER_EPOCHS = 12  # 65 kB each: conv1 is recorded after each of the first epoc
 
 def start_of(planned, trunk):
     """CRC-32 of the weights that a run starts from, by which a record of another trunk is recognised; None: fillers."""
-    return weights.fingerprint(trainings.trunk(planned.start, planned.seed, trunk)) if planned.start else None
+    return weights.fingerprint(trainings.start_weights(planned.start, planned.seed, trunk)) if planned.start else None
 
 
 def finished(planned, trunk):
@@ -46,7 +46,7 @@ def keep_filters(folder, planned, trunk, dry=False):
         kept.mkdir(exist_ok=True)
         if not (kept / "0000.npy").exists():
             statistics = trainings.data_of(planned, dry).statistics
-            first = trainings.trunk(planned.start, planned.seed, trunk, statistics)["conv1_s1"][0]
+            first = trainings.start_weights(planned.start, planned.seed, trunk, statistics)["conv1_s1"][0]
             np.save(kept / "0000.npy", first.astype(np.float16))
         filters = weights.read(max(folder.glob("snapshot_*")) / "last.caffemodel")["conv1_s1"][0]
         np.save(kept / f"{row['epoch']:04d}.npy", filters.astype(np.float16))
@@ -63,7 +63,7 @@ def filters_of(run, section):
     return {epoch: np.load(paths[epoch]) for epoch in sorted(wanted) if epoch in paths}
 
 
-def replay(name):
+def at_full_size(name):
     """(Record, its records.label) of a planned training, to be shown beside what a notebook trains.
 
     In `quick` it is what ships with the course. In `full` the training is carried out first, unless this machine has

@@ -46,7 +46,7 @@ def _study(name, size, scale):
 
 @functools.lru_cache(maxsize=2)
 def data(name, size, scale, dry=False):
-    """The Study (see experiments) that a training is fed from. dry: its first images only, one epoch."""
+    """The DataStudy (see experiments) that a training is fed from. dry: its first images only, one epoch."""
     study = _study(name, size, scale)
     if not dry:
         return study
@@ -63,7 +63,7 @@ def data_of(planned, dry=False):
 
 
 @functools.lru_cache(maxsize=4)
-def trunk(start, seed=0, path=None, statistics=None):
+def start_weights(start, seed=0, path=None, statistics=None):
     """{layer: arrays} of conv1_s1 to conv5_s1 for a Planned's start and seed.
 
     path: the caffemodel of the jigsaw trunk; None: the one that ships. statistics: of the images; supervised weights
@@ -119,7 +119,7 @@ def examples_of(planned, study, path=None):
     if planned.trains == "all":
         return study.training, study.validation, study.test
     blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_probe"
-    parts = activations(study, trunk(planned.start, planned.seed, path, study.statistics), blob)
+    parts = activations(study, start_weights(planned.start, planned.seed, path, study.statistics), blob)
     if planned.times is None:
         return parts
     return [replace(part, transform=functools.partial(np.multiply, np.float32(planned.times))) for part in parts]
@@ -153,7 +153,7 @@ def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
         with mock.patch.dict(os.environ, JIGSAW_DEVICE="cpu"):
             return fit(nets.head(classes, training.inputs.shape[1:], study.last_layer.batch_size), study.last_layer)
     if planned.net == "branch":
-        start = trunk(planned.start, planned.seed, path, study.statistics)
+        start = start_weights(planned.start, planned.seed, path, study.statistics)
         layers = nets.CONVOLUTIONS[nets.TRAINS.index(planned.trains) :]
         if planned.head:
             head = train(plan.everything()[planned.head], path, seconds, dry)

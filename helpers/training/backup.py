@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import tempfile
 
+from helpers.course import write_atomically
 from helpers.data import archives
 
 
@@ -17,17 +18,13 @@ def save(folder, into):
     folder, into = pathlib.Path(folder), pathlib.Path(into)
     try:
         into.mkdir(parents=True, exist_ok=True)
-        part, older = into / f"{folder.name}.tar.part", sorted(folder.glob("snapshot_????"))[:-1]
-        with tempfile.TemporaryFile() as packed:
-            with tarfile.open(fileobj=packed, mode="w") as tar:
-                for path in sorted(folder.iterdir()):
+        older = sorted(folder.glob("snapshot_????"))[:-1]
+        with tempfile.NamedTemporaryFile(suffix=".tar") as packed:
+            with tarfile.open(packed.name, "w") as tar:
+                for path in sorted(folder.glob("[!.]*")):
                     if path not in older:
                         tar.add(path, path.name)
-            packed.seek(0)
-            with open(part, "wb") as copy:
-                while block := packed.read(1 << 20):
-                    copy.write(block)
-        os.replace(part, into / f"{folder.name}.tar")
+            write_atomically(into / f"{folder.name}.tar", lambda part: shutil.copyfile(packed.name, part))
     except OSError as error:
         print(f"\nWarning: no copy of {folder.name} in {into} ({error}); training goes on, the next epoch tries again.")
 

@@ -8,9 +8,10 @@ import tempfile
 import caffe
 from caffe.proto import caffe_pb2
 
+from helpers.course import write_atomically
 from helpers.early_stopping import EarlyStopping
 from helpers.training import activity, backup, parallel, run_folder, snapshots
-from helpers.training.run_folder import Tables, provenance, write
+from helpers.training.run_folder import Tables, provenance
 
 
 class Keeper:
@@ -46,9 +47,9 @@ class Keeper:
         The solver goes on from the newest snapshot that is whole, if there is one; see `resume`.
         """
         if self._world.rank == 0:
-            write(self.folder / "train.prototxt", str(net))
-            write(self.folder / "solver.prototxt", str(parameter))
-            write(self.folder / "settings.json", json.dumps(self.settings, indent=2))
+            write_atomically(self.folder / "train.prototxt", str(net))
+            write_atomically(self.folder / "solver.prototxt", str(parameter))
+            write_atomically(self.folder / "settings.json", json.dumps(self.settings, indent=2))
         self._snapshot = self._world.share(self._newest() if self._world.rank == 0 else None)
         own = caffe_pb2.SolverParameter()
         own.CopyFrom(parameter)
@@ -127,6 +128,6 @@ class Keeper:
                 "settings": self.settings,
                 "made": provenance() | {"processes": processes},
             }
-            write(self.folder / "result.json", json.dumps(result, indent=2))
+            write_atomically(self.folder / "result.json", json.dumps(result, indent=2))
             self._copy()
         self._world.share()

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import fcntl
 import functools
 import json
 import os
@@ -16,10 +15,12 @@ import zlib
 from dataclasses import dataclass
 
 import caffe
+import filelock
 import numpy as np
 import pandas as pd
 
 from helpers import course, weights
+from helpers.course import write_atomically
 from helpers.training import device
 
 EPOCH_COLUMNS = [
@@ -88,22 +89,18 @@ def locked(folder):
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
+        lock = filelock.FileLock(folder / ".lock").acquire(timeout=0)
+    except filelock.Timeout:
+        raise RuntimeError(
+            f"another process is training in {folder} right now, another notebook perhaps; stop that one "
+            "(Kernel, Shut down) or give this one another folder"
+        ) from None
     except OSError as error:
         raise OSError(
             error.errno, f"{error.strerror}; choose another folder (JIGSAW_RUNS names the one of all runs)", str(folder)
         ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(
-                f"another process is training in {folder} right now, another notebook perhaps; stop that one "
-                "(Kernel, Shut down) or give this one another folder"
-            ) from None
+    with lock:
         yield
-    finally:
-        os.close(descriptor)
 
 
 def command(module, words=None):
@@ -119,25 +116,6 @@ def in_words(made):
     )
 
 
-def write(path, content):
-    """Write a text or bytes under a temporary name first: a reader finds the old content or the new, never a part.
-
-    Raises OSError (PermissionError, ...) that names the file and says what to do; the old content is still there then.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OSError(
-            error.errno,
-            f"{error.strerror}; what was saved before is there. Make room or choose another folder, and run again",
-            str(path),
-        ) from error
-
-
 @dataclass(frozen=True)
 class Tables:
     """A training's records as lists of rows (dicts): one per epoch, per iteration, and per epoch of activity."""
@@ -148,10 +126,14 @@ class Tables:
 
     def write(self, folder):
         """history.csv, iterations.csv, and activity.csv where a net has ReLU layers."""
-        write(folder / "history.csv", pd.DataFrame(self.history, columns=EPOCH_COLUMNS).to_csv(index=False))
-        write(folder / "iterations.csv", pd.DataFrame(self.iterations, columns=ITERATION_COLUMNS).to_csv(index=False))
-        if self.activity and len(self.activity[0]) > 1:
-            write(folder / "activity.csv", pd.DataFrame(self.activity).to_csv(index=False))
+        tables = {
+            "history": pd.DataFrame(self.history, columns=EPOCH_COLUMNS),
+            "iterations": pd.DataFrame(self.iterations, columns=ITERATION_COLUMNS),
+            "activity": pd.DataFrame(self.activity),
+        }
+        for name, table in tables.items():
+            if name != "activity" or len(table.columns) > 1:
+                write_atomically(folder / f"{name}.csv", table.to_csv(index=False))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import zlib
 
 from caffe.proto import caffe_pb2
 
-from helpers.training.run_folder import Tables, write
+from helpers.course import write_atomically
+from helpers.training.run_folder import Tables
 
 KEPT = 2  # the newest, and the one before it in case the newest is damaged later
 
@@ -42,8 +43,8 @@ def save(solver, prefix, folder, tables, settings):
     part.mkdir()
     try:
         for name, content in contents.items():
-            write(part / name, content)
-        write(part / "manifest.json", json.dumps({"settings": crc_of(settings), "files": files}))
+            write_atomically(part / name, content)
+        write_atomically(part / "manifest.json", json.dumps({"settings": crc_of(settings), "files": files}))
     except OSError:
         shutil.rmtree(part, ignore_errors=True)  # gives the room back
         raise
@@ -58,7 +59,7 @@ def save(solver, prefix, folder, tables, settings):
 
 def keep_best(folder, snapshot):
     """Make the weights of a snapshot the run folder's best.caffemodel."""
-    write(folder / "best.caffemodel", (snapshot / "last.caffemodel").read_bytes())
+    write_atomically(folder / "best.caffemodel", (snapshot / "last.caffemodel").read_bytes())
 
 
 def _states(solver, prefix):

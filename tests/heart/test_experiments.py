@@ -11,7 +11,7 @@ from helpers.data import datasets, preprocessing
 
 @pytest.fixture(scope="module")
 def study():
-    return experiments.study()
+    return experiments.profile_study()
 
 
 def test_the_quick_study_is_prepared_as_in_the_report(study):
@@ -67,7 +67,7 @@ def test_the_full_profile_runs_from_last_layer_to_control(monkeypatch, runs):
     for name in ("PHOTOS_PRETEXT", "CIFAR100_LAST_LAYER", "CIFAR100_FINE_TUNE"):
         monkeypatch.setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=1))
 
-    study = experiments.study()
+    study = experiments.profile_study()
     assert (len(study.training), len(study.validation)) == (170, 30)
     trunk = zoo.load("ours")
     last_layer = experiments.last_layer(study, trunk, progress=False)

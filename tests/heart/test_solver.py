@@ -59,7 +59,7 @@ def test_a_run_folder_holds_the_whole_training(tmp_path):
     probabilities = evaluation.probabilities(net, TEST)
     assert evaluation.accuracy(probabilities, TEST.labels) == pytest.approx(run.result["test_accuracy"])
     assert -np.log(probabilities[np.arange(10), TEST.labels]).mean() == pytest.approx(run.result["test_loss"], rel=1e-5)
-    assert sorted(path.name for path in run.folder.iterdir()) == [
+    assert sorted(path.name for path in run.folder.glob("[!.]*")) == [
         "best.caffemodel",
         "history.csv",
         "iterations.csv",

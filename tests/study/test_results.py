@@ -72,7 +72,7 @@ def test_an_interval_is_scipys():
 
 
 def test_unfinished_runs_are_left_out_of_means(recorded):
-    table = results.over_seeds(results.runs(), "start")
+    table = results.over_seeds(results.rows(), "start")
     assert table.loc["jigsaw", "accuracy"] == pytest.approx(0.35) and table.loc["jigsaw", "seeds"] == 2
     assert list(table.index) == ["jigsaw"]
 

@@ -48,12 +48,12 @@ def trunk(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "fetch", no_network)
     for name in ("CIFAR100_LAST_LAYER", "CIFAR100_FINE_TUNE", "ALEXNET_C100"):
         monkeypatch.setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=2, batch_size=32))
-    for cached in (trainings.data, trainings.trunk, trainings.test_order):
+    for cached in (trainings.data, trainings.start_weights, trainings.test_order):
         cached.cache_clear()
     path = tmp_path / "trunk.caffemodel"
-    weights.write(path, trainings.trunk("he", 99, None))
+    weights.write(path, trainings.start_weights("he", 99, None))
     yield str(path)
-    for cached in (trainings.data, trainings.trunk, trainings.test_order):
+    for cached in (trainings.data, trainings.start_weights, trainings.test_order):
         cached.cache_clear()
 
 
@@ -103,7 +103,7 @@ def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     capsys.readouterr()
     command.main(["--trunk", trunk, "--only", f"{LAST},{TUNED},{FEW}"])  # all done: nothing is trained
     assert capsys.readouterr().out == ""
-    other = trainings.trunk("he", 5, None)
+    other = trainings.start_weights("he", 5, None)
     weights.write(trunk + ".other", other)
     assert not runner.finished(plan.everything()[LAST], trunk + ".other")
     assert runner.finished(plan.everything()[FEW], trunk + ".other")  # starts from random weights
@@ -211,21 +211,21 @@ def test_few_labels_are_that_many_of_each_class_repeated_to_a_whole_epoch():
 
 
 def test_random_trunks_are_seeded_and_scaled_as_he_says():
-    trainings.trunk.cache_clear()
+    trainings.start_weights.cache_clear()
     first, again, other = (
-        trainings.trunk("he", 1, None),
-        trainings.trunk.__wrapped__("he", 1, None),
-        trainings.trunk("he", 2, None),
+        trainings.start_weights("he", 1, None),
+        trainings.start_weights.__wrapped__("he", 1, None),
+        trainings.start_weights("he", 2, None),
     )
     assert weights.fingerprint(first) == weights.fingerprint(again) != weights.fingerprint(other)
     weight, bias = first["conv3_s1"]
     assert weight.std() == pytest.approx(np.sqrt(2 / (256 * 9)), rel=0.01) and not bias.any()
-    assert trainings.trunk("gaussian", 1)["conv3_s1"][0].std() == pytest.approx(0.01, rel=0.01)
+    assert trainings.start_weights("gaussian", 1)["conv3_s1"][0].std() == pytest.approx(0.01, rel=0.01)
 
 
 def test_conv3_is_read_as_its_own_maximum_over_2x2(trunk):
     data = trainings.data("cifar100", 64, "report")
-    layers = trainings.trunk("jigsaw", 0, trunk)
+    layers = trainings.start_weights("jigsaw", 0, trunk)
     net = trainings.nets.instantiate(data.branch())
     weights.transplant(layers, net)
     conv3 = trainings.features.extract(net, data.test, "conv3_s1")
@@ -235,7 +235,7 @@ def test_conv3_is_read_as_its_own_maximum_over_2x2(trunk):
 
 def test_probes_give_fc6_about_as_many_numbers_as_pool5(trunk):
     data = trainings.data("cifar100", 64, "report")
-    layers = trainings.trunk("jigsaw", 0, trunk)
+    layers = trainings.start_weights("jigsaw", 0, trunk)
     sizes = {blob: trainings.activations(data, layers, blob)[2].inputs[0].size for blob in trainings.PROBES}
     assert sizes == {f"conv{i}_probe": n for i, n in zip(range(1, 6), (2400, 2304, 3456, 3456, 2304))}
 
@@ -244,7 +244,7 @@ def test_frozen_layers_computed_once_train_as_frozen_layers_do(trunk, runs):
     """conv5 and fc6 on kept conv4 activations against the whole branch with conv1 to conv4 frozen: the same losses."""
     kept = trainings.train(plan.everything()["cifar100_from_conv5_jigsaw"], trunk)
     data = trainings.data("cifar100", 64, "report")
-    initial = trainings.trunk("jigsaw", 0, trunk) | solver.load(runs / LAST).weights()
+    initial = trainings.start_weights("jigsaw", 0, trunk) | solver.load(runs / LAST).weights()
     frozen = solver.fit(
         data.branch("conv5"),
         dataclasses.replace(data.fine_tune, max_epochs=plan.EPOCHS, patience=plan.EPOCHS),
@@ -306,7 +306,7 @@ def test_a_name_that_matches_nothing_is_refused():
 
 def test_replay_shows_the_record_in_quick_and_trains_in_full(record, runs, monkeypatch):
     name = record.name
-    shown, label = runner.replay(name)
+    shown, label = runner.at_full_size(name)
     assert shown.folder == record and label == records.label(name)
 
     def trained(planned, trunk, seconds, dry=False, into=None):
@@ -316,6 +316,6 @@ def test_replay_shows_the_record_in_quick_and_trains_in_full(record, runs, monke
     monkeypatch.setenv("JIGSAW_PROFILE", "full")
     monkeypatch.setattr(plan, "everything", lambda: {name: plan.Planned(name, "last layer")})
     monkeypatch.setattr(runner, "run_one", trained)
-    shown, label = runner.replay(name)
+    shown, label = runner.at_full_size(name)
     assert shown.folder == runs / "recorded" / name
     assert label.startswith("recorded on")
