@@ -1,6 +1,6 @@
 # make course   execute every notebook (profile quick, no network); executed copies and HTML go to build/
 # make test     every test
-# make fuzz     10,000 damaged files for each reader of files from elsewhere
+# make fuzz     10,000 damaged files for each reader of files from elsewhere, and as many geometries for Caffe's layers
 # make lab      open the notebooks in JupyterLab
 # make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes),
 #               and how fast explorers answer: benchmarks/explorers.md (1 minute)
@@ -36,7 +36,7 @@ browser:
 		echo "Chromium could not be installed: the explorers' tests in a browser will be skipped"
 
 fuzz: $(SETUP)
-	JIGSAW_FUZZ=10000 $(PYTHON) -m pytest tests/test_fuzz.py $(ARGS)
+	JIGSAW_FUZZ=10000 $(PYTHON) -m pytest tests/test_fuzz.py tests/test_caffe_cpp.py -k 'fuzz' $(ARGS)
 
 lab: $(SETUP)
 	$(PYTHON) -m jupyterlab notebooks

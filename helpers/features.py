@@ -5,6 +5,7 @@ import pathlib
 import zlib
 
 import numpy as np
+from caffe.proto import caffe_pb2
 
 from helpers import nets
 from helpers.data import kept
@@ -51,7 +52,7 @@ def _definitions(net):
     """{layer: its prototxt, as far as it decides what is computed} of a caffe.Net."""
     with os.fdopen(os.memfd_create("net"), "rb") as file:
         net.save(f"/proc/self/fd/{file.fileno()}")  # the only way to a caffe.Net's prototxt
-        saved = nets.caffe_pb2.NetParameter.FromString(file.read())
+        saved = caffe_pb2.NetParameter.FromString(file.read())
     nets.clear_fillers(saved)
     split, found = {}, {}  # Caffe's own copies of a blob that several layers read: what else reads it does not matter
     for layer in saved.layer:

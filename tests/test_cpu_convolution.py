@@ -1,5 +1,7 @@
 """The layers that the CPU build puts in place of the release's: the same numbers, and the same bits again."""
 
+import gc
+import os
 import platform
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from caffe.proto import caffe_pb2
 from hypothesis import given, settings, strategies as st
 
 from helpers import nets
+from helpers.training import memory
 
 OURS, RELEASE = caffe_pb2.ConvolutionParameter.DEFAULT, caffe_pb2.ConvolutionParameter.CAFFE
 
@@ -123,6 +126,26 @@ def test_ours_is_the_default_and_caffe_s_can_be_asked_for():
     assert (ours != release).any()
 
 
+def test_intermediate_memory_goes_with_the_net_and_is_counted():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    net = convolution((16, 16, 200, 200), OURS, num_output=16, kernel_size=3, pad=1)
+    arrays = [net.blobs["data"].data, net.blobs["data"].diff, net.blobs["conv"].data, net.blobs["conv"].diff]
+    for array in arrays:
+        array[...] = 1
+    before, largest = resident(), net.blobs["data"].count // 16
+    net.forward()
+    net.backward()
+    taken = resident() - before
+    del net, arrays, array
+    gc.collect()
+    assert taken < 4 * 2 * memory.TOGETHER * largest
+    if has_avx2():
+        assert taken > 4 * memory.TOGETHER * largest  # 41 MB; an image of ours has a border
+    assert resident() < before - 3 * 4 * 16 * largest  # nothing of it stays
+
+
 # --- The small layers -----------------------------------------------------------------------------
 
 
@@ -146,22 +169,41 @@ def small_layer(kind, engine, images, data, **parameters):
 @settings(max_examples=60, deadline=None)
 @given(
     kernel=st.integers(1, 4),
-    stride=st.integers(1, 3),
+    stride=st.integers(1, 6),
     pad=st.integers(0, 3),
     pool=st.sampled_from([caffe.params.Pooling.MAX, caffe.params.Pooling.AVE]),
     size=st.tuples(*[st.integers(1, 3)] * 2, *[st.integers(4, 9)] * 2),
     seed=st.integers(0, 99),
 )
 def test_pooling_is_the_release_s_to_the_last_bit(kernel, stride, pad, pool, size, seed):
-    """Whole numbers, so that many are equal: the first of the largest gets the gradient.
-
-    Steps no longer than the window: else the release makes a window that lies outside and writes before the blob.
-    """
+    """Whole numbers, so that many are equal: the first of the largest gets the gradient. NaN: test_caffe_cpp.py."""
     images = np.random.default_rng(seed).integers(-2, 3, size)
-    window = {"kernel_size": kernel, "stride": min(stride, kernel), "pad": min(pad, kernel - 1), "pool": pool}
+    window = {"kernel_size": kernel, "stride": stride, "pad": min(pad, kernel - 1), "pool": pool}
     results = [small_layer("Pooling", engine, images, seed, **window) for engine in (OURS, RELEASE)]
     for ours, theirs in zip(*results):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("engine", [OURS, RELEASE])
+def test_nan_is_the_maximum_of_its_windows_and_the_layer_above_reads_no_mask_before_its_blob(engine):
+    images = np.zeros((2, 3, 5, 5))
+    images[0, 0, 2, 2] = np.nan
+    pooled, gradient = small_layer("Pooling", engine, images, 0, kernel_size=2, stride=2)
+    assert np.isnan(pooled[0, 0, 1, 1]) and np.isnan(pooled).sum() == 1
+    assert gradient[0, 0, 2, 2] != 0 and np.isfinite(gradient).all()
+
+
+def test_maximum_of_nothing_and_its_place_are_left_out_when_unpooled():
+    spec = caffe.NetSpec()
+    spec.data = caffe.layers.Input(shape={"dim": [1, 1, 4, 4]})
+    spec.pool, spec.mask = caffe.layers.Pooling(
+        spec.data, kernel_size=1, stride=3, pool=caffe.params.Pooling.MAX, ntop=2
+    )
+    spec.back = caffe.layers.MaxUnPool(spec.pool, spec.mask, max_unpool_param={"dst_h": 4, "dst_w": 4})
+    net = nets.instantiate(spec.to_proto(), caffe.TEST)
+    net.blobs["data"].data[...] = -np.inf  # no number above -FLT_MAX: no place
+    net.forward()
+    assert (net.blobs["mask"].data == -1).all() and (net.blobs["back"].data == 0).all()
 
 
 @pytest.mark.parametrize("slope", [0, 0.1])

@@ -268,49 +268,6 @@ def test_digest_order_does_not_depend_on_the_order_given():
     np.testing.assert_array_equal(images[evaluation.digest_order(images)], shuffled[evaluation.digest_order(shuffled)])
 
 
-def test_several_at_a_time_wait_for_what_they_need(monkeypatch):
-    """Processes that end after a few looks at them: heads together, one whole net at a time, each after its head."""
-    log, alive = [], set()
-
-    class Process:
-        def __init__(self, words):
-            self.name, self.looks = words[words.index("--only") + 1], 0
-            alive.add(self.name)
-            log.append((self.name, set(alive)))
-
-        def poll(self):
-            self.looks += 1
-            if self.looks > 3:
-                alive.discard(self.name)
-                return 0
-
-    monkeypatch.setattr(command.subprocess, "Popen", Process)
-    monkeypatch.setattr(command.time, "sleep", lambda seconds: None)
-    heads = [f"cifar100_last_layer_{start}_s0" for start in ("jigsaw", "he")]
-    nets = ["cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0"]
-    command.run_many(command.chosen(",".join(heads + nets)), command.arguments(["--jobs", "3"]), float("inf"))
-    started = dict(log)
-    assert set(started) == {*heads, *nets} and len(log) == 4
-    assert started[heads[1]] == set(heads)
-    assert heads[0] not in started[nets[0]]
-    assert all(not set(nets) <= together for together in started.values())
-
-
-def test_processes_that_fail_are_told_and_end_with_an_error(monkeypatch, capsys):
-    class Process:
-        def __init__(self, words):
-            self.status = 1 if "cifar100_last_layer_he_s0" in words else -9 if "cifar100_scratch_s0" in words else 0
-
-        def poll(self):
-            return self.status
-
-    monkeypatch.setattr(command.subprocess, "Popen", Process)
-    names = ["cifar100_last_layer_jigsaw_s0", "cifar100_last_layer_he_s0", "cifar100_scratch_s0"]
-    assert command.main(["--jobs", "2", "--again", "--only", ",".join(names)])
-    assert capsys.readouterr().out.startswith("cifar100_last_layer_he_s0, cifar100_scratch_s0: failed")
-    assert not command.main(["--jobs", "2", "--again", "--only", names[0]])
-
-
 def test_a_run_whose_settings_changed_keeps_its_filters_aside(trunk, runs, monkeypatch):
     """One that keeps conv1 after each epoch: the older run, with its filters, is moved, and the new one has its own."""
     command.main(["--trunk", trunk, "--only", f"{LAST},{TUNED}"])

@@ -5,6 +5,7 @@
 --only NAME,...     these runs alone; * stands for anything
 --seconds N         stop before N seconds are over; the same command goes on from there
 --jobs N --nets M   N trainings at a time, at most M of them of whole nets (the others train fc6 on one core each)
+--scheduler ADDRESS Dask's, tcp://HOST:8786, of a cluster whose machines share this folder, instead of --jobs' own
 --not-run REASON    record the chosen runs that have no record as not run
 --check             compare recorded/ with its own histories and with the plan
 --again             train the chosen runs from the start, whatever is there of them
@@ -13,9 +14,9 @@
 
 import argparse
 import fnmatch
+import functools
 import pathlib
 import shutil
-import subprocess
 import sys
 import time
 
@@ -30,6 +31,7 @@ def arguments(words=None):
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--nets", type=int, default=1)
+    parser.add_argument("--scheduler", metavar="ADDRESS")
     parser.add_argument("--not-run", metavar="REASON")
     for flag in ("list", "check", "dry", "again"):
         parser.add_argument(f"--{flag}", action="store_true")
@@ -48,38 +50,17 @@ def chosen(only):
     return found
 
 
-def run_many(waiting, options, deadline):
-    """Train Planned runs in processes of their own, `jobs` at a time, each after the run it waits for.
-
-    Returns how many of them failed, and prints which.
-    """
-    running, unfinished, failed = {}, {planned.name for planned in waiting}, []
-    while waiting or running:
-        for process, status in [(process, process.poll()) for process in running]:
-            if status is not None:
-                name = running.pop(process).name
-                unfinished.discard(name)  # one that failed is not waited for: the next says so itself
-                failed += [name] if status else []
-        if deadline - time.monotonic() < 2 * RESERVE:
-            waiting = []
-        for planned in waiting:
-            nets = sum(other.net != "fc6" for other in running.values())
-            room = len(running) < options.jobs and (planned.net == "fc6" or nets < options.nets)
-            if room and planned.after not in unfinished:
-                words = ["--only", planned.name, "--seconds", str(deadline - time.monotonic())]
-                words += ["--trunk", str(options.trunk)] if options.trunk else []
-                words += [flag for flag in ("--dry", "--again") if vars(options)[flag[2:]]]
-                running[subprocess.Popen([sys.executable, "-m", "helpers.study", *words])] = planned
-        waiting = [planned for planned in waiting if planned not in running.values()]
-        time.sleep(0.1)
-    if failed:
-        print(f"{', '.join(failed)}: failed, for the reason above; the same command goes on from what is saved")
-    return len(failed)
+def carry_out(planned, options, until):
+    """Train one run and record it; returns the line that says how it went. until: when to stop, by time.time()."""
+    left = until - time.time()
+    if left < 2 * RESERVE:
+        return f"{planned.name}: no time left for it; the same command goes on from here"
+    return run_one(planned, options.trunk, left, options.dry)
 
 
 def main(words=None):
     options = arguments(words)
-    deadline = time.monotonic() + options.seconds
+    until = time.time() + options.seconds
     if options.check:
         return not records.check(list(plan.everything()))
     runs = chosen(options.only)
@@ -93,16 +74,20 @@ def main(words=None):
                 records.write_not_run(planned, options.not_run)
         return 0
     waiting = [planned for planned in runs if options.dry or options.again or not finished(planned, options.trunk)]
-    if options.jobs > 1:
-        return bool(run_many(waiting, options, deadline))
-    for planned in waiting:
-        if deadline - time.monotonic() < 2 * RESERVE:
-            print(f"{planned.name}: no time left for it; the same command goes on from here")
-            break
-        if options.again:
+    if options.again:
+        for planned in waiting:
             shutil.rmtree(trainings.folder(planned, options.dry))
-        print(run_one(planned, options.trunk, deadline - time.monotonic(), options.dry), flush=True)
-    return 0
+    function = functools.partial(carry_out, options=options, until=until)
+    if options.jobs == 1 and not options.scheduler:
+        for planned in waiting:
+            print(function(planned), flush=True)
+        return 0
+    from helpers.study.sweep import sweep  # here, for Dask is needed for several at a time only
+
+    failed = sweep(waiting, function, options.jobs, options.nets, options.scheduler)
+    if failed:
+        print(f"{', '.join(failed)}: failed, for the reasons above; the same command goes on from what is saved")
+    return bool(failed)
 
 
 if __name__ == "__main__":

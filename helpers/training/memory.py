@@ -10,6 +10,7 @@ from helpers.nets import instantiate
 CONTAINER = pathlib.Path("/sys/fs/cgroup")  # its limits (Linux, admin-guide/cgroup-v2.rst, Memory)
 SHARE = 0.9  # of the free memory; the rest is for what else runs
 LARGEST_BLOB = 2**31 - 1  # numbers; a blob counts them in an int (blob.cpp)
+TOGETHER = 16  # images that our convolution rearranges at a time, beside copies of a layer's weights and their gradient
 HISTORY = {"SGD": 3, "Adam": 4}  # arrays of a parameter's size that a solver keeps: history, update_, temp_
 
 
@@ -45,7 +46,8 @@ def sizes(net):
 def check(net, recipe, processes=1):
     """Raise MemoryError, naming batch_size and one that would do, where a training of `net` would not fit."""
     per_example, parameters, largest = sizes(net)
-    fixed = 4 * processes * parameters * (2 + HISTORY[recipe.solver])
+    scratch = 2 * (TOGETHER * largest + parameters)  # twice: borders of zeros; packaging/caffe/cpu_convolution.cpp
+    fixed = 4 * processes * (parameters * (2 + HISTORY[recipe.solver]) + scratch)
     most = min(int((SHARE * free() - fixed) / (4 * 2 * per_example)), LARGEST_BLOB // largest)
     if recipe.batch_size > most:
         raise MemoryError(

@@ -91,7 +91,7 @@ class CudnnConvolutionLayer : public ConvolutionLayer<Dtype> {
 
  private:
   // Whether cuDNN does this shape; the release's layer does what it cannot. Descriptors and algorithms are made at the
-  // first pass on the GPU, so that a net that only ever runs on the CPU needs no card, and again where the shape changed.
+  // first pass on the GPU, so that a net that only ever runs on the CPU needs no card, and again for another shape.
   bool ready(const Blob<Dtype>& bottom, const Blob<Dtype>& top) {
     if (this->num_spatial_axes_ != 2) return false;
     if (shape_ != bottom.shape()) {
