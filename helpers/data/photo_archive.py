@@ -66,6 +66,19 @@ class Photos:
         return self.some(within), folders
 
 
+def listing(path):
+    """(names, checksums) of the photographs in a zip, without decoding them; raises as `read` does."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no photograph archive {path}; give a zip of {', '.join(SUFFIXES)} files")
+    with archives.naming(path), zipfile.ZipFile(path) as archive:
+        names = [one for one in archive.infolist() if one.filename.lower().endswith(SUFFIXES)]
+        files = sorted((one.filename, one.CRC) for one in names if not archives.hidden(one.filename))
+    if not files:
+        raise ValueError(f"{path} holds no photographs; give a zip of {', '.join(SUFFIXES)} files")
+    return tuple(zip(*files))
+
+
 def read(path, workers=0):
     """The Photos of a zip: every .jpg, .jpeg, .png and .webp in it, in colour, in the order of their names.
 
@@ -75,15 +88,7 @@ def read(path, workers=0):
     Raises FileNotFoundError or ValueError, naming the archive and the way out, where it is missing, no zip, or holds
     no photograph; one ValueError lists all those that cannot be read.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no photograph archive {path}; give a zip of {', '.join(SUFFIXES)} files")
-    with archives.naming(path), zipfile.ZipFile(path) as archive:
-        names = [one for one in archive.infolist() if one.filename.lower().endswith(SUFFIXES)]
-        files = sorted((one.filename, one.CRC) for one in names if not archives.hidden(one.filename))
-    if not files:
-        raise ValueError(f"{path} holds no photographs; give a zip of {', '.join(SUFFIXES)} files")
-    names, checksums = zip(*files)
+    names, checksums = listing(path)
     with contextlib.ExitStack() as stack:
         run = map
         if workers:
