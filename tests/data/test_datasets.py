@@ -190,7 +190,7 @@ def test_cifar100_through_keras_has_the_published_classes_and_statistics(cifar10
     given_splits = [as_keras_gives_it(cifar100_arrays[f"x_{s}"], cifar100_arrays[f"y_{s}"]) for s in ("train", "test")]
     assert not given_splits[0][0].flags.c_contiguous
     monkeypatch.setattr(keras.datasets.cifar100, "load_data", lambda: tuple(given_splits))
-    monkeypatch.setattr(datasets.downloads, "fetch", lambda *args: None)  # tests/test_cifar100_download.py
+    monkeypatch.setattr(datasets.downloads, "fetch", lambda *args: None)  # tests/data/test_cifar100_download.py
     train, test = datasets.load_cifar100()
     assert (train.images.shape, test.images.shape) == ((50_000, 32, 32, 3), (10_000, 32, 32, 3))
     assert train.images.flags.c_contiguous and test.images.flags.c_contiguous

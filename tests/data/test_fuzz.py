@@ -2,7 +2,7 @@
 
 Inputs are random bytes and damaged copies of good files, the same ones every time. More, and other ones each time:
 
-    JIGSAW_FUZZ=10000 python -m pytest tests/test_fuzz.py -n 0
+    JIGSAW_FUZZ=10000 python -m pytest tests/data/test_fuzz.py -n 0
 """
 
 import contextlib
