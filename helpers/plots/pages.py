@@ -126,7 +126,7 @@ def grids(panels, columns, width, selected=None, right=0.0):
     mosaics = [mosaic(pictures, columns) for _, pictures in panels]
     lines = max(len(title.splitlines()) if title else 0 for title, _ in panels)
     top = TITLE + LINE * (lines - 1) if lines else EDGE
-    inner = width - 2 * EDGE
+    inner = width - (2 * EDGE if len(panels) == 1 else 0.15)
     height = max(inner * whole.shape[0] / whole.shape[1] for whole in mosaics)
     figure = page(len(panels) * width + right, top + height + EDGE)
     for place, ((title, pictures), whole) in enumerate(zip(panels, mosaics)):
