@@ -120,31 +120,17 @@ def puzzle_examples(photos, count, seed):
 
 def pretext_net():
     """The prototxt of the small CFN: BatchNorm while training, no dropout, WIDTH."""
-    return nets.stacked_cfn(
-        PERMUTATIONS,
-        TILE,
-        recipes.PHOTOS_PRETEXT.batch_size,
-        fc6=64,
-        fc7=256,
-        fillers="he",
-        batch_norm=True,
-        dropout=False,
-        width=WIDTH,
-    )
+    small = dict(fc6=64, fc7=256, width=WIDTH)
+    made = dict(fillers="he", batch_norm=True, dropout=False)
+    return nets.stacked_cfn(PERMUTATIONS, TILE, recipes.PHOTOS_PRETEXT.batch_size, **small, **made)
 
 
 def pretext(progress=True):
     """The Run of the small CFN on puzzles of the embedded photographs, validated on fresh ones (notebook 01)."""
     photos, _ = puzzle_photos()
     training, validation = puzzle_examples(photos, PUZZLES, seed=1), puzzle_examples(photos, PUZZLES // 8, seed=2)
-    return solver.fit(
-        pretext_net(),
-        recipes.PHOTOS_PRETEXT,
-        training,
-        validation,
-        course.run_folder("pretext"),
-        progress=progress,
-    )
+    folder = course.run_folder("pretext")
+    return solver.fit(pretext_net(), recipes.PHOTOS_PRETEXT, training, validation, folder, progress=progress)
 
 
 def last_layer(study, initial, name="last_layer", progress=True):
@@ -161,28 +147,18 @@ def last_layer(study, initial, name="last_layer", progress=True):
 
 def fine_tune(study, initial, head, progress=True):
     """The Run of the whole branch, from the convolutions of `initial` and the fc6 of the Run `head` (notebook 04)."""
-    start = initial | head.weights()
-    return solver.fit(
-        study.branch(),
-        study.fine_tune,
-        study.training,
-        study.validation,
-        course.run_folder(f"{study.name}_fine_tune"),
-        initial=start,
-        layers=(*nets.CONVOLUTIONS, "fc6"),
-        test=study.test,
-        progress=progress,
-    )
+    start = dict(initial=initial | head.weights(), layers=(*nets.CONVOLUTIONS, "fc6"))
+    return _whole_branch(study, "fine_tune", study.branch(), study.fine_tune, progress, **start)
 
 
 def scratch(study, progress=True):
     """The Run of the whole branch from He-initialised weights, everything else as in fine-tuning (notebooks 05, 06)."""
+    recipe = replace(study.fine_tune, name="scratch", title="Branch from scratch")
+    return _whole_branch(study, "scratch", study.branch(fillers="he"), recipe, progress)
+
+
+def _whole_branch(study, name, net, recipe, progress, **start):
+    folder = course.run_folder(f"{study.name}_{name}")
     return solver.fit(
-        study.branch(fillers="he"),
-        replace(study.fine_tune, name="scratch", title="Branch from scratch"),
-        study.training,
-        study.validation,
-        course.run_folder(f"{study.name}_scratch"),
-        test=study.test,
-        progress=progress,
+        net, recipe, study.training, study.validation, folder, test=study.test, progress=progress, **start
     )

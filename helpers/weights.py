@@ -126,6 +126,11 @@ def fingerprint(layers):
     return crc
 
 
+def squeezed(blobs):
+    """The blobs' shapes without axes of length 1: in files of 2014 a bias is (1, 1, 1, n)."""
+    return [tuple(n for n in blob.shape if n > 1) for blob in blobs]
+
+
 def transplant(layers, net, names=CONVOLUTIONS):
     """Copy the named layers' blobs from `layers` into a caffe.Net, in place.
 
@@ -141,8 +146,7 @@ def transplant(layers, net, names=CONVOLUTIONS):
         if name not in net.params:
             raise KeyError(f"the net has no layer {name}; it has {', '.join(net.params)}")
         source, target = layers[donor], net.params[name]
-        squeezed = [tuple(n for n in array.shape if n > 1) for array in source]
-        if squeezed != [tuple(n for n in blob.data.shape if n > 1) for blob in target]:
+        if squeezed(source) != squeezed(blob.data for blob in target):
             raise ValueError(
                 f"layer {name}: the weights have shapes {[array.shape for array in source]}, "
                 f"the net {[tuple(blob.data.shape) for blob in target]}"

@@ -94,19 +94,9 @@ MODELS = {
 
 def table():
     """The zoo as a pandas DataFrame, a row each: what, source, licence, checksum, size (MB), channels, inputs."""
-    rows = {
-        name: {
-            "what": model.what,
-            "source": model.source,
-            "licence": model.licence,
-            "checksum": model.digest or "none",
-            "size (MB)": model.megabytes,
-            "channels": model.channels,
-            "inputs": model.inputs,
-        }
-        for name, model in MODELS.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    columns = ["what", "source", "licence", "digest", "megabytes", "channels", "inputs"]
+    table = pd.DataFrame(list(MODELS.values()), index=list(MODELS))[columns].fillna({"digest": "none"})
+    return table.rename(columns={"digest": "checksum", "megabytes": "size (MB)"})
 
 
 def load(name="ours", path=None, statistics=None, fillers="he", seed=0):
@@ -168,8 +158,9 @@ def convolutions(layers, source):
     net = nets.instantiate(nets.branch(1, batch_size=1))
     found = {}
     for name in nets.CONVOLUTIONS:
-        shapes = [tuple(blob.data.shape) for blob in net.params[name]]
-        fitting = {key: blobs for key, blobs in layers.items() if _fits(blobs, shapes)}
+        wanted = [blob.data for blob in net.params[name]]
+        shapes = [blob.shape for blob in wanted]
+        fitting = {key: blobs for key, blobs in layers.items() if weights.squeezed(blobs) == weights.squeezed(wanted)}
         named = next((key for key in (name, name.removesuffix("_s1")) if key in layers), None)
         if not fitting or (named and named not in fitting):
             raise ValueError(
@@ -180,12 +171,6 @@ def convolutions(layers, source):
         blobs = fitting[named] if named else _only(fitting, name, source)
         found[name] = [array.reshape(shape) for array, shape in zip(blobs, shapes)]
     return found
-
-
-def _fits(blobs, shapes):
-    """Whether blobs have these shapes; a bias may be (1, 1, 1, n), as in files of 2014."""
-    squeezed = [tuple(n for n in array.shape if n > 1) for array in blobs]
-    return squeezed == [tuple(n for n in shape if n > 1) for shape in shapes]
 
 
 def _only(fitting, name, source):

@@ -10,10 +10,9 @@ from collections import namedtuple
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from helpers import course
-from helpers.data import archives, downloads
+from helpers.data import archives, downloads, preprocessing
 
 # File of each photograph inside its wheel. Reading the file itself, rather than calling skimage.data or
 # sklearn.datasets, needs no network.
@@ -183,7 +182,7 @@ def load_photo_crops(per_class=(200, 50, 120)):
         own = [window for window in windows if window.split == split]
         # Cut first, then shrink: Pillow's `box` argument would let the filter reach pixels outside the window.
         cuts = (arrays[w.label][w.y : w.y + w.size, w.x : w.x + w.size] for w in own)
-        images = np.stack([_shrink(Image.fromarray(cut), CROP_SIZE) for cut in cuts])
+        images = np.concatenate([preprocessing.resize(cut[None], CROP_SIZE) for cut in cuts])
         image_sets.append(ImageSet(images, np.array([window.label for window in own], np.int64), tuple(photos)))
     return tuple(image_sets)
 
@@ -274,8 +273,3 @@ def _cifar100_file(path):
         counts = " and ".join(f"{len(split):,}" for split in splits)
         warnings.warn(f"{path} holds {counts} images, CIFAR-100 50,000 and 10,000", stacklevel=3)
     return tuple(splits)
-
-
-def _shrink(image, size):
-    """A Pillow image as uint8 (size, size, 3); the bilinear filter widens with the scale, so nothing aliases."""
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

@@ -91,8 +91,13 @@ def _classes():
     return len(fruits360.merge_varieties(empty).class_names)
 
 
-# recipe: runs, notebook, section and what to know of each training of the report
-_TRAININGS = {
+_ALEXNET, _FRUITS, _SOLVER = (
+    ("06_alexnet", "7. The same at full size"),
+    ("07_fruits360", "4. Figures 10 and 11, at full size"),
+    ("03_last_layer", "5. The solver"),
+)
+_CLASSES = f"{{classes}} classes here, {recipes.FRUITS360_CLASSES_REPORTED} in the report"
+_TRAININGS = {  # recipe: runs, notebook and section, why it cannot be checked and what to know of it
     recipes.CIFAR100_LAST_LAYER: (
         "cifar100_last_layer_jigsaw",
         ("08_conclusions", "2. What the puzzles added"),
@@ -101,22 +106,12 @@ _TRAININGS = {
     ),
     recipes.CIFAR100_FINE_TUNE: (
         "cifar100_fine_tune_jigsaw",
-        ("06_alexnet", "7. The same at full size"),
+        _ALEXNET,
         None,
         "our own puzzle weights; the report gives no stepsize, ours is five epochs",
     ),
-    recipes.FRUITS360_LAST_LAYER: (
-        "fruits360_released_last_layer_jigsaw",
-        ("07_fruits360", "4. Figures 10 and 11, at full size"),
-        f"{{classes}} classes here, {recipes.FRUITS360_CLASSES_REPORTED} in the report",
-        "",
-    ),
-    recipes.FRUITS360_FINE_TUNE: (
-        "fruits360_released_fine_tune_jigsaw",
-        ("07_fruits360", "4. Figures 10 and 11, at full size"),
-        f"{{classes}} classes here, {recipes.FRUITS360_CLASSES_REPORTED} in the report",
-        "",
-    ),
+    recipes.FRUITS360_LAST_LAYER: ("fruits360_released_last_layer_jigsaw", _FRUITS, _CLASSES, ""),
+    recipes.FRUITS360_FINE_TUNE: ("fruits360_released_fine_tune_jigsaw", _FRUITS, _CLASSES, ""),
 }
 
 
@@ -169,8 +164,7 @@ def claims():
             "CIFAR-100: batches per epoch",
             recipes.BATCHES_PER_EPOCH_REPORTED,
             ".0f",
-            "03_last_layer",
-            "5. The solver",
+            *_SOLVER,
             _batches,
             runs="cifar100_last_layer_jigsaw",
             margin=1,
@@ -180,8 +174,7 @@ def claims():
             "CIFAR-100, last layer: learning rate after an epoch, as a share",
             recipes.DECAY_PER_EPOCH_REPORTED,
             ".3f",
-            "03_last_layer",
-            "5. The solver",
+            *_SOLVER,
             _decay,
             runs="cifar100_last_layer_jigsaw",
             margin=0.005,

@@ -23,7 +23,7 @@ class Planned:
         CaffeNet), None for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
     per_class: labels per class that are trained on; None: all. feature, scale: what fc6 reads and what the input is,
-        as in trainings.examples_of and preprocessing.to_caffe. times: the feature is multiplied by it; None: by 1.
+        as in trainings.resolve and preprocessing.to_caffe. times: the feature is multiplied by it; None: by 1.
     epochs: train for so many, whatever the validation loss does; None: until the recipe's stopping rule ends it.
     after: name of the run to wait for when several run at a time.
     """

@@ -35,20 +35,18 @@ def command_of(planned, trunk):
     return f"python -m helpers.study --again --only {planned.name}{from_trunk}"
 
 
-def keep_filters(folder, planned, trunk, dry=False):
-    """A function for solver.fit's on_epoch that keeps conv1 of the newest snapshot, float16, in FOLDER/conv1/.
+def keep_filters(resolved):
+    """A function for solver.fit's on_epoch that keeps conv1 of the newest snapshot, float16, in the run folder's conv1.
 
-    It makes that folder itself: fit may move FOLDER aside, with what another training left in it.
+    It makes that folder itself: fit may move the run folder aside, with what another training left in it.
     """
-    kept = folder / "conv1"
+    kept = resolved.folder / "conv1"
 
     def keep(row, _):
         kept.mkdir(exist_ok=True)
         if not (kept / "0000.npy").exists():
-            statistics = trainings.data_of(planned, dry).statistics
-            first = trainings.start_weights(planned.start, planned.seed, trunk, statistics)["conv1_s1"][0]
-            np.save(kept / "0000.npy", first.astype(np.float16))
-        filters = weights.read(max(folder.glob("snapshot_*")) / "last.caffemodel")["conv1_s1"][0]
+            np.save(kept / "0000.npy", resolved.initial["conv1_s1"][0].astype(np.float16))
+        filters = weights.read(max(resolved.folder.glob("snapshot_*")) / "last.caffemodel")["conv1_s1"][0]
         np.save(kept / f"{row['epoch']:04d}.npy", filters.astype(np.float16))
 
     return keep
@@ -88,9 +86,10 @@ def run_one(planned, trunk, seconds, dry=False, into=None):
             records.write_nearest(planned, command_of(planned, trunk), found, run_folder.provenance(), into)
             return f"{planned.name}: test accuracy {found['test'][1].mean():.2%} by nearest pixels"
         start = start_of(planned, trunk)
+        until = began + max(seconds - RESERVE, 1.0)
+        resolved = trainings.resolve(planned, trunk, dry, until)
         keep = planned.net == "branch" and planned.trains == "all" and planned.seed == 0
-        on_epoch = keep_filters(trainings.folder(planned, dry), planned, trunk, dry) if keep else None
-        run = trainings.train(planned, trunk, max(seconds - RESERVE, 1.0), dry, on_epoch)
+        run = trainings.train(resolved, until, keep_filters(resolved) if keep else None)
     except trainings.NotAtHand as reason:
         records.write_not_run(planned, str(reason), into)
         return f"{planned.name}: not run, {reason}"
@@ -103,7 +102,7 @@ def run_one(planned, trunk, seconds, dry=False, into=None):
         command_of(planned, trunk),
         start,
         filters_of(run, planned.section),
-        trainings.predictions(planned, run, trunk, dry) if done and planned.seed == 0 else None,
+        trainings.predictions(resolved, run) if done and planned.seed == 0 else None,
         into=into,
     )
     return (

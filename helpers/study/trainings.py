@@ -2,12 +2,14 @@
 
 import functools
 import os
+import pathlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from unittest import mock
 
 import caffe
 import numpy as np
+from caffe.proto import caffe_pb2
 
 from helpers import course, evaluation, experiments, features, nets, recipes, solver, weights, zoo
 from helpers.data import datasets
@@ -54,12 +56,6 @@ def data(name, size, scale, dry=False):
     few = {part: Examples(e.inputs[:DRY_IMAGES], e.labels[:DRY_IMAGES], e.transform) for part, e in parts.items()}
     short = {stage: replace(getattr(study, stage), max_epochs=1) for stage in ("last_layer", "fine_tune")}
     return replace(study, name=f"dry_{study.name}", **few, **short)
-
-
-def data_of(planned, dry=False):
-    """`data` of a Planned training."""
-    size = datasets.CROP_SIZE if planned.net == "alexnet_c100" else recipes.IMAGE_SIZE
-    return data(planned.data, size, planned.scale, dry)
 
 
 @functools.lru_cache(maxsize=4)
@@ -114,63 +110,97 @@ def activations(study, layers, blob):
     return [features.cached(cache, net, part, blob, beside=wanted) for part in parts]
 
 
-def examples_of(planned, study, path=None):
-    """Examples for training, validation and test of a Planned: images, or activations where layers are frozen."""
-    if planned.trains == "all":
-        return study.training, study.validation, study.test
-    blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_probe"
-    parts = activations(study, start_weights(planned.start, planned.seed, path, study.statistics), blob)
-    if planned.times is None:
-        return parts
-    return [replace(part, transform=functools.partial(np.multiply, np.float32(planned.times))) for part in parts]
-
-
 def folder(planned, dry=False):
     """The run folder of a Planned."""
     return course.run_folder(f"dry/{planned.name}" if dry else planned.name)
 
 
-def train(planned, path=None, seconds=None, dry=False, on_epoch=None):
-    """The solver.Run of a Planned: trained, resumed, or loaded where it is finished.
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """A Planned resolved into what solver.fit takes.
 
-    path: the jigsaw trunk's caffemodel. seconds: for this call; the run is paused where they are too few, see
-    solver.fit. Raises NotAtHand, and OutOfTime where they are too few for the head it starts from.
+    parts: Examples for training, validation and test: images, or activations where layers are frozen. device: what
+    Caffe runs on, as in JIGSAW_DEVICE. classes: their names. data: whose `test_order` holds, None: as they are.
     """
-    deadline = time.monotonic() + (seconds or float("inf"))
-    study = data_of(planned, dry)
-    training, validation, test = examples_of(planned, study, path)
 
-    def fit(net, recipe, **options):
-        left = max(deadline - time.monotonic(), 1e-9) if seconds else None  # one epoch at least
-        options |= dict(seed=planned.seed, seconds=left, progress=False, on_epoch=on_epoch)
-        return solver.fit(net, recipe, training, validation, folder(planned, dry), test=test, **options)
+    folder: pathlib.Path
+    net: caffe_pb2.NetParameter
+    recipe: recipes.Recipe
+    parts: tuple
+    initial: dict | None
+    layers: tuple
+    seed: int
+    device: str
+    classes: tuple
+    data: str | None
 
-    classes = len(study.class_names)
+
+def resolve(planned, path=None, dry=False, until=float("inf")):
+    """The Resolved of a Planned; the run whose fc6 it starts from is trained first, where it is not finished.
+
+    path: the jigsaw trunk's caffemodel. until: when to stop, by time.monotonic(). Raises NotAtHand, and OutOfTime
+    where there is no time for that run.
+    """
+    size = datasets.CROP_SIZE if planned.net == "alexnet_c100" else recipes.IMAGE_SIZE
+    study = data(planned.data, size, planned.scale, dry)
+    parts, classes = (study.training, study.validation, study.test), len(study.class_names)
+    start = start_weights(planned.start, planned.seed, path, study.statistics) if planned.start else None
+    if planned.trains != "all":
+        blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_probe"
+        parts = activations(study, start, blob)
+    if planned.times is not None:
+        times = functools.partial(np.multiply, np.float32(planned.times))
+        parts = [replace(part, transform=times) for part in parts]
+    if planned.per_class:
+        parts = [few_labels(parts[0], planned.per_class, planned.seed), *parts[1:]]
+
+    recipe, initial, layers, seen = study.fine_tune, None, (), parts[0].inputs.shape[1:]
     if planned.net == "fc6":
-        if planned.per_class:
-            training = few_labels(training, planned.per_class, planned.seed)
-        # fc6 alone is 230,500 numbers: the card stays free for whole nets
-        with mock.patch.dict(os.environ, JIGSAW_DEVICE="cpu"):
-            return fit(nets.head(classes, training.inputs.shape[1:], study.last_layer.batch_size), study.last_layer)
-    if planned.net == "branch":
-        start = start_weights(planned.start, planned.seed, path, study.statistics)
-        layers = nets.CONVOLUTIONS[nets.TRAINS.index(planned.trains) :]
+        recipe = study.last_layer
+        net = nets.head(classes, seen, recipe.batch_size)
+    elif planned.net == "branch":
+        initial, layers = start, nets.CONVOLUTIONS[nets.TRAINS.index(planned.trains) :]
         if planned.head:
-            head = train(plan.everything()[planned.head], path, seconds, dry)
+            head = train(resolve(plan.everything()[planned.head], path, dry, until), until)
             if head.result["status"] not in run_folder.FINISHED:
                 raise OutOfTime(f"{planned.head} is not finished")
-            start, layers = start | head.weights(), (*layers, "fc6")
-        net = study.branch()
-        if planned.trains != "all":
-            net = nets.upper_branch(classes, planned.trains, training.inputs.shape[1:], study.fine_tune.batch_size)
-        recipe = study.fine_tune
+            initial, layers = start | head.weights(), (*layers, "fc6")
+        whole = planned.trains == "all"
+        net = study.branch() if whole else nets.upper_branch(classes, planned.trains, seen, recipe.batch_size)
         if planned.epochs and not dry:
             recipe = replace(recipe, max_epochs=planned.epochs, patience=planned.epochs)
-        return fit(net, recipe, initial=start, layers=layers)
-    if planned.net == "alexnet":
-        return fit(nets.alexnet(classes, study.fine_tune.batch_size, recipes.IMAGE_SIZE, 2, "he"), study.fine_tune)
-    recipe = replace(recipes.ALEXNET_C100, max_epochs=1) if dry else recipes.ALEXNET_C100
-    return fit(nets.alexnet_c100(classes, recipe.batch_size), recipe)
+    elif planned.net == "alexnet":
+        net = nets.alexnet(classes, recipe.batch_size, recipes.IMAGE_SIZE, 2, "he")
+    else:
+        recipe = replace(recipes.ALEXNET_C100, max_epochs=1) if dry else recipes.ALEXNET_C100
+        net = nets.alexnet_c100(classes, recipe.batch_size)
+    # fc6 alone is 230,500 numbers: the card stays free for whole nets
+    runs_on = "cpu" if planned.net == "fc6" else course.variable("JIGSAW_DEVICE")
+    named = study.class_names, None if dry else planned.data
+    return Resolved(folder(planned, dry), net, recipe, parts, initial, layers, planned.seed, runs_on, *named)
+
+
+def train(resolved, until=float("inf"), on_epoch=None):
+    """The solver.Run of a Resolved: trained, resumed, or loaded where it is finished. until, on_epoch: as above.
+
+    It is paused where the time is too short, after one epoch at least, see solver.fit.
+    """
+    learnt, validation, test = resolved.parts
+    with mock.patch.dict(os.environ, JIGSAW_DEVICE=resolved.device):
+        return solver.fit(
+            resolved.net,
+            resolved.recipe,
+            learnt,
+            validation,
+            resolved.folder,
+            resolved.initial,
+            resolved.layers,
+            test,
+            resolved.seed,
+            seconds=max(until - time.monotonic(), 1e-9),
+            progress=False,
+            on_epoch=on_epoch,
+        )
 
 
 @functools.lru_cache(maxsize=2)
@@ -180,21 +210,20 @@ def test_order(name):
     return evaluation.digest_order(images)
 
 
-def predictions(planned, run, path=None, dry=False):
+def predictions(resolved, run):
     """(predicted, true, class names) of a Run's best epoch, the test images in the order of `test_order`."""
-    study = data_of(planned, dry)
-    test = examples_of(planned, study, path)[2]
+    test = resolved.parts[2]
     device.use()
     net = caffe.Net(str(run.folder / "train.prototxt"), caffe.TEST)
     net.copy_from(str(run.best))
-    order = np.arange(len(test)) if dry else test_order(planned.data)
+    order = test_order(resolved.data) if resolved.data else np.arange(len(test))
     predicted = evaluation.predicted(evaluation.probabilities(net, test))
-    return predicted[order], test.labels[order], study.class_names
+    return predicted[order], test.labels[order], resolved.classes
 
 
 def nearest(planned, dry=False):
     """{"validation": (distance, same class), "test": ...} of each image's nearest training image, by its pixels."""
-    study, found = data_of(planned, dry), {}
+    study, found = data(planned.data, recipes.IMAGE_SIZE, planned.scale, dry), {}
     for part in ("validation", "test"):
         queries = getattr(study, part)
         distance, index = evaluation.nearest(study.training.inputs, queries.inputs)

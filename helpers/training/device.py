@@ -2,13 +2,12 @@
 
 import ctypes
 import functools
-import tempfile
 from dataclasses import dataclass
 
 import caffe
 from caffe import build_info
 
-from helpers import course
+from helpers import course, prototxts
 
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute, cuda.h
 
@@ -105,10 +104,7 @@ def check():
     spec.conv = caffe.layers.Convolution(
         spec.data, num_output=1, kernel_size=1, weight_filler={"type": "constant", "value": 1}
     )
-    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as prototxt:
-        prototxt.write(str(spec.to_proto()))
-        prototxt.flush()
-        net = caffe.Net(prototxt.name, caffe.TEST)
+    net = prototxts.instantiate(spec.to_proto())
     net.blobs["data"].data[...] = 2
     net.forward()
     if not (net.blobs["conv"].data == 6).all():

@@ -39,18 +39,15 @@ class Team:
         if self.size == 1:
             return
         mine, total = self._memory[self.rank], self._memory[self.size]
-        start = 0
-        for array in arrays:
-            np.multiply(array.reshape(-1), weight, out=mine[start : start + array.size])
-            start += array.size
+        count = sum(array.size for array in arrays)
+        for array, place in zip(arrays, _places(arrays, mine)):
+            np.multiply(array, weight, out=place)
         self.wait()
-        part = slice(start * self.rank // self.size, start * (self.rank + 1) // self.size)
+        part = slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
         np.sum(self._memory[: self.size, part], axis=0, out=total[part])
         self.wait()
-        start = 0
-        for array in arrays:
-            array[...] = total[start : start + array.size].reshape(array.shape)
-            start += array.size
+        for array, place in zip(arrays, _places(arrays, total)):
+            array[...] = place
 
     def complete(self, array):
         """Make an array of `shared_array`, of which each process has filled some rows, whole in all of them."""
@@ -96,6 +93,12 @@ class Team:
         return message
 
 
+def _places(arrays, flat):
+    """Where each array has its numbers in `flat`, one behind the other: views of the arrays' shapes."""
+    ends = np.cumsum([array.size for array in arrays])
+    return [flat[end - array.size : end].reshape(array.shape) for array, end in zip(arrays, ends)]
+
+
 class _Failure(str):
     """The traceback of a process that failed, on its way to the caller."""
 
@@ -112,10 +115,8 @@ class MpiTeam:
     def sum(self, arrays, weight=1.0):
         flat = np.concatenate([array.reshape(-1) for array in arrays]) * np.float32(weight)
         self._all.Allreduce(self._mpi.IN_PLACE, flat)
-        start = 0
-        for array in arrays:
-            array[...] = flat[start : start + array.size].reshape(array.shape)
-            start += array.size
+        for array, place in zip(arrays, _places(arrays, flat)):
+            array[...] = place
 
     def complete(self, array):
         self._all.Allreduce(self._mpi.IN_PLACE, array)  # what a process has not filled is zero

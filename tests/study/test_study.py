@@ -77,8 +77,7 @@ def test_fc6_reads_the_same_feature_times_a_number(trunk, runs):
     names = plan.everything()
     scaled = names["cifar100_last_layer_jigsaw_times_030_percent_s0"]
     assert scaled.after == "cifar100_last_layer_jigsaw_s0"  # which computes the features
-    study = trainings.data_of(scaled)
-    plain, small = (trainings.examples_of(names[name], study, trunk) for name in (LAST, scaled.name))
+    plain, small = (trainings.resolve(names[name], trunk).parts for name in (LAST, scaled.name))
     for before, after in zip(plain, small):
         np.testing.assert_allclose(after.batch([0, 1])[0], 0.3 * before.batch([0, 1])[0], rtol=1e-6)
         assert before.fingerprint() != after.fingerprint() and (before.labels == after.labels).all()
@@ -111,15 +110,15 @@ def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
 
 def test_a_killed_run_goes_on_and_ends_the_same(trunk, runs, monkeypatch):
     planned = plan.everything()[LAST]
-    whole = trainings.train(planned, trunk)
-    again = dataclasses.replace(planned, name="again")
+    whole = trainings.train(trainings.resolve(planned, trunk))
+    again = trainings.resolve(dataclasses.replace(planned, name="again"), trunk)
 
     def killed(row, active):
         raise SystemError("killed")
 
     with pytest.raises(SystemError):
-        trainings.train(again, trunk, on_epoch=killed)
-    resumed = trainings.train(again, trunk)
+        trainings.train(again, on_epoch=killed)
+    resumed = trainings.train(again)
     losses = ["training_loss", "validation_loss"]
     assert resumed.history[losses].equals(whole.history[losses])
     assert resumed.result["test_loss"] == whole.result["test_loss"]
@@ -128,7 +127,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(trunk, runs, monkeypatch):
 def test_no_time_left_is_recorded_as_unfinished_with_its_epoch(trunk, monkeypatch):
     planned = plan.everything()[LAST]
     train = trainings.train
-    monkeypatch.setattr(trainings, "train", lambda planned, trunk, seconds, *rest: train(planned, trunk, 1e-9, *rest))
+    monkeypatch.setattr(trainings, "train", lambda resolved, _, *rest: train(resolved, 0, *rest))
     runner.run_one(planned, trunk, 30)
     assert records.load(LAST).result["status"] == "paused"
     assert "unfinished after 1 epochs" in records.label(LAST)
@@ -242,7 +241,7 @@ def test_probes_give_fc6_about_as_many_numbers_as_pool5(trunk):
 
 def test_frozen_layers_computed_once_train_as_frozen_layers_do(trunk, runs):
     """conv5 and fc6 on kept conv4 activations against the whole branch with conv1 to conv4 frozen: the same losses."""
-    kept = trainings.train(plan.everything()["cifar100_from_conv5_jigsaw"], trunk)
+    kept = trainings.train(trainings.resolve(plan.everything()["cifar100_from_conv5_jigsaw"], trunk))
     data = trainings.data("cifar100", 64, "report")
     initial = trainings.start_weights("jigsaw", 0, trunk) | solver.load(runs / LAST).weights()
     frozen = solver.fit(
@@ -284,7 +283,7 @@ def test_not_run_is_written_where_nothing_was(trunk, tmp_path, monkeypatch):
     """Not over a paused record; and into the folder that was asked for."""
     planned = plan.everything()[LAST]
     train = trainings.train
-    monkeypatch.setattr(trainings, "train", lambda planned, trunk, seconds, *rest: train(planned, trunk, 1e-9, *rest))
+    monkeypatch.setattr(trainings, "train", lambda resolved, _, *rest: train(resolved, 0, *rest))
     runner.run_one(planned, trunk, 30)
 
     def not_at_hand(*_):
