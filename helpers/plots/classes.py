@@ -124,6 +124,7 @@ def bars_of(figure, width, names, shares):
 def bars(labels, values, errors=None, chance=None, reported=None, axis="test accuracy (%)", percent=True):
     """Results to compare as horizontal bars, the first at the top, each with its number.
 
+    Where all of them are accuracies above 90 %, they are dots on a scale from there: bars would all look full.
     errors: half-widths of error bars, NaN for none. chance: one number, a dotted line. reported: one number per label,
     None where the report has none, drawn as diamonds. percent: all of these are in [0, 1]; False draws numbers as they
     are.
@@ -136,13 +137,20 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     halves = np.full(len(labels), np.nan) if errors is None else scale * np.array(errors, float)
     figure = Figure(figsize=(8, 1.1 + 0.34 * len(labels)))
     axes = figure.add_subplot(xlabel=axis)
-    look = {"xerr": None if errors is None else halves[::-1], "error_kw": {"capsize": 4, "elinewidth": 1.5}}
+    left = 90 if percent and np.nanmin([values, told]) > 90 else 0
     told_apart = any(map(hue_of, labels))
     colours = [hue_of(label) or GREY if told_apart else BLUE for label in labels]
-    axes.barh(places[::-1], values[::-1], height=0.7, color=colours[::-1], **look)
+    if left:
+        axes.scatter(values, places, s=80, color=colours)
+    else:
+        axes.barh(places[::-1], values[::-1], height=0.7, color=colours[::-1])
+    if errors is not None:
+        axes.errorbar(
+            values[::-1], places[::-1], xerr=halves[::-1], fmt="none", ecolor=BLACK, capsize=4, elinewidth=1.5
+        )
     axes.set_yticks(places[::-1], list(labels)[::-1])
     axes.grid(False, axis="y")
-    axes.margins(y=0.02)
+    axes.set_ylim(-0.5, len(labels) - 0.5)
     if np.isfinite(told).any():
         axes.plot(told, places, "D", markersize=8, color=BLACK, markeredgecolor="white", label="reported")
     if chance is not None:
@@ -151,8 +159,8 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     ends = np.fmax(values + np.nan_to_num(halves), told)  # numbers stand right of every mark
     for place, value, end in zip(places, values, ends):
         words = f"{value:.1f} %" if percent else f"{value:,.10g}"
-        axes.text(end + 0.025 * ends.max(), place, words, va="center", fontsize=10)
-    axes.set_xlim(right=1.18 * ends.max())
+        axes.text(end + 0.025 * (ends.max() - left), place, words, va="center", fontsize=10)
+    axes.set_xlim(left, left + 1.18 * (ends.max() - left))
     if not percent:
         axes.xaxis.set_major_formatter("{x:,.10g}")
         axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -502,6 +502,14 @@ def test_a_bar_without_an_interval_has_no_whisker_and_still_its_number():
     assert {"50.0 %", "25.0 %"} <= set(words(figure))
 
 
+def test_accuracies_above_90_percent_are_dots_on_a_scale_from_there():
+    (axes,) = plots.bars(["a", "b"], [0.972, 0.99], errors=[np.nan, 0.004], reported=[0.91, 0.969]).axes
+    dots, low = axes.collections[0].get_offsets(), axes.get_xlim()[0]
+    np.testing.assert_allclose(dots, [[97.2, 1], [99, 0]])
+    assert low == 90 and not axes.patches
+    assert plots.bars(["a", "b"], [0.972, 0.899]).axes[0].get_xlim()[0] == 0
+
+
 def test_bars_of_counts_are_not_percentages():
     figure = plots.bars(["AlexNet", "branch"], [60_965_224, 2_564_580], axis="parameters", percent=False)
     assert {"60,965,224", "2,564,580", "parameters"} <= set(words(figure))
