@@ -64,24 +64,14 @@ def contest(photos, permutations, guess, plain=False, seed=0):
         elif name == "deal":
             deal()
         elif name == "swap" and not board.marks:
-            board.value = swapped(board.value, controls["first"].value, controls["second"].value)
+            order, one, other = list(board.value), controls["first"].value - 1, controls["second"].value - 1
+            order[one], order[other] = order[other], order[one]
+            board.value = order
         elif name == "check" and not board.marks:
             board.marks = game.check(board.value)
             controls["check"].disabled = controls["swap"].disabled = True
         elif name == "plain":
             arrange()
-
-    def tiles(plain, board, first, second, check, deal):
-        return game.tiles(board, {first - 1, second - 1}) if plain else ""
-
-    def network(check, deal):
-        return game.network() if game.answered else game.hidden
-
-    def confidence(check, deal):
-        return game.confidence() if game.answered else ""
-
-    def words(check, deal):
-        return game.words()
 
     def arrange():
         plain, shown = controls["plain"].value, explorer.views
@@ -89,13 +79,14 @@ def contest(photos, permutations, guess, plain=False, seed=0):
         explorer.above.children = [control for name, control in controls.items() if name not in hidden]
         explorer.below.children = [
             shown["tiles"] if plain else board,
-            *(shown[panel] for panel in ("network", "confidence", "words")),
+            shown["network"],
+            shown["confidence"],
+            shown["words"],
         ]
 
     deal()
-    explorer = Explorer(
-        controls, [tiles, network, confidence, words], change, twin=[game.dealt, game.solution, game.words]
-    )
+    panels, twin = [game.tiles, game.network, game.confidence, game.words], [game.dealt, game.solution, game.words]
+    explorer = Explorer(controls, panels, change, twin=twin)
     explorer.views["words"].layout.flex = "1 1 100%"  # below the pictures
     arrange()
     return explorer
@@ -141,23 +132,29 @@ class Game:
         """The order that undoes the network's most probable permutation."""
         return jigsaw.inverse(self.permutations[self.probabilities.argmax()])
 
-    # --- Panels
+    # --- Panels; a puzzle that is checked or dealt draws them anew
 
-    def tiles(self, order, chosen):
-        """The reader's tiles, positions numbered; two are outlined until the answer is checked."""
-        marks = [" ✓" if right else " ✗" for right in self.in_place(order)] if self.answered else [""] * 9
+    def tiles(self, plain, board, first, second, check, deal):
+        """The reader's tiles instead of the board, positions numbered; two are outlined until the answer is checked."""
+        if not plain:
+            return ""
+        marks = [" ✓" if right else " ✗" for right in self.in_place(board)] if self.answered else [""] * 9
         labels = [f"{position}{mark}" for position, mark in zip(DEALT, marks)]
-        seen = jigsaw.shuffle_tiles(self.puzzle, order)
-        figure = plots.tiles(seen, labels, "your tiles", WIDTH, () if self.answered else chosen)
-        return figure, f"Your tiles, as dealt numbered 1 to 9, lie in the order {list(order)}."
+        chosen = () if self.answered else (first - 1, second - 1)
+        figure = plots.tiles(jigsaw.shuffle_tiles(self.puzzle, board), labels, "your tiles", WIDTH, chosen)
+        return figure, f"Your tiles, as dealt numbered 1 to 9, lie in the order {list(board)}."
 
-    def network(self):
+    def network(self, check, deal):
+        if not self.answered:
+            return self.hidden
         order, right = self.network_order(), self.results["the network"][-1]
         labels = ["✓" if place else "✗" for place in right]
         figure = plots.tiles(jigsaw.shuffle_tiles(self.puzzle, order), labels, "the network's answer", WIDTH)
         return figure, f"The network lays the tiles in the order {order.tolist()}: {right.sum()} of 9 are in place."
 
-    def confidence(self):
+    def confidence(self, check, deal):
+        if not self.answered:
+            return ""
         figure = likeliest(self.puzzle, self.permutations, self.probabilities, self.label)
         first, true = map(share, (self.probabilities.max(), self.probabilities[self.label]))
         return figure, f"Bars of its five likeliest permutations: the first has {first}, the true one {true}."
@@ -171,7 +168,7 @@ class Game:
         figure = plots.tiles(jigsaw.shuffle_tiles(self.puzzle, order), order, "its solution", WIDTH)
         return figure, f"Its solution: the tiles numbered as dealt lie in the order {order.tolist()}."
 
-    def words(self):
+    def words(self, check=0, deal=0):
         count = len(self.permutations)
         if not self.answered:
             return (
@@ -199,13 +196,6 @@ class Game:
         )
         style = "border-spacing: 16px 2px; margin: 6px 0 0 -16px; text-align: left"
         return f"<table style='{style}'><tr>{head}</tr>{rows}</table>"
-
-
-def swapped(order, one, other):
-    """The order with the tiles at two positions, counted from 1, exchanged."""
-    order = list(order)
-    order[one - 1], order[other - 1] = order[other - 1], order[one - 1]
-    return order
 
 
 def _hidden():

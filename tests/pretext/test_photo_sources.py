@@ -4,7 +4,7 @@ import subprocess
 import zlib
 
 import pytest
-from test_photo_archive import image_bytes, photo
+from photographs import image_bytes, photo
 
 from helpers.data import photo_archive
 from helpers.pretext import archive
