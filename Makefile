@@ -4,7 +4,7 @@
 # make lab      open the notebooks in JupyterLab
 # make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes),
 #               and how fast explorers answer: benchmarks/explorers.md (1 minute)
-# make lint     ruff: names, order, format
+# make lint     ruff: names, order, format; import-linter: which room may import which
 # make study    train and record the full-size study: hours on a CPU, less on a GPU; it can be stopped and goes on
 # make check-recorded   compare recorded/ with its own histories and with the plan, and the ledger with both
 # make results  write README's results table from recorded/
@@ -48,6 +48,7 @@ bench: $(SETUP)
 lint: $(SETUP)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	.venv/bin/lint-imports --no-cache
 
 study: $(SETUP)
 	$(PYTHON) -m helpers.study $(ARGS)

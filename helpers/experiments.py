@@ -43,6 +43,11 @@ class DataStudy:
         """The prototxt of fc6 alone, on pool5 features of this study's branch."""
         return nets.head(len(self.class_names), batch_size=self.last_layer.batch_size)
 
+    def features(self, net):
+        """pool5 of training, validation and test images, a list of Examples, each computed once (features.cached)."""
+        folder = course.run_folder(f"{self.name}_features")
+        return [features.cached(folder, net, split) for split in (self.training, self.validation, self.test)]
+
 
 def prepared(name, splits, recipe_pair, scale="report"):
     """The DataStudy of three resized ImageSets: training, validation, test. scale: see preprocessing.to_caffe."""
@@ -138,10 +143,7 @@ def last_layer(study, initial, name="last_layer", progress=True):
     folder = course.run_folder(f"{study.name}_{name}")
     net = nets.instantiate(study.branch("fc6"))
     weights.transplant(initial, net)
-    pooled = [
-        features.cached(course.run_folder(f"{study.name}_features"), net, examples)
-        for examples in (study.training, study.validation, study.test)
-    ]
+    pooled = study.features(net)
     return solver.fit(study.head(), study.last_layer, pooled[0], pooled[1], folder, test=pooled[2], progress=progress)
 
 

@@ -46,33 +46,37 @@ def _filler(fillers, std, bias):
     raise ValueError(f"fillers is {fillers!r}; choose 'authors' or 'he'")
 
 
-def _convolutions(spec, bottom, suffix, fillers="authors", share=False, frozen=0, batch_norm=False, width=1.0, skip=0):
+def _convolutions(
+    spec, bottom, suffix="_s1", fillers="authors", share=False, frozen=0, batch_norm=False, width=1.0, skip=0, bvlc=None
+):
     """Add conv1-pool5 after `bottom` (N, 3, t, t); layer names end in `suffix`. Returns the top pool5.
 
     frozen: how many convolutions, from conv1 on, keep their weights. skip: how many are left out.
     width multiplies every layer's number of filters; 0.25 trains in a minute what 1.0 trains in ten.
+    bvlc: conv1's stride makes it BVLC AlexNet's: biases of a tenth, normalisation before pooling.
     """
     for name, (outputs, kernel, stride, pad, group, bias) in list(_TRUNK.items())[skip:]:
         number = name[-1]
         # BatchNorm frees conv1 of its initial scale: from small weights its filters show what they learnt, not noise.
-        filler = _filler("authors" if batch_norm and name == "conv1" else fillers, 0.01, bias)
+        own = "authors" if batch_norm and name == "conv1" else fillers
         top = spec[name + suffix] = L.Convolution(
             bottom,
             num_output=round(outputs * width),
             kernel_size=kernel,
-            stride=stride,
+            stride=bvlc if bvlc and number == "1" else stride,
             pad=pad,
             group=group,
             param=_params(name if share else None, int(number) <= frozen),
-            **filler,
+            **_filler(own, 0.01, bias / 10 if bvlc else bias),
         )
         if batch_norm:
             top = _batch_norm(spec, top, number + suffix)
         bottom = spec[f"relu{number}{suffix}"] = L.ReLU(top, in_place=True)
-        if number in "125":
-            bottom = spec[f"pool{number}{suffix}"] = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=2)
-        if number in "12":
-            bottom = spec[f"norm{number}{suffix}"] = L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
+        for kind in ("norm", "pool") if bvlc else ("pool", "norm"):
+            if kind == "pool" and number in "125":
+                bottom = spec[f"pool{number}{suffix}"] = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=2)
+            if kind == "norm" and number in "12":
+                bottom = spec[f"norm{number}{suffix}"] = L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
     return bottom
 
 
@@ -247,24 +251,7 @@ def alexnet(classes=1000, batch_size=128, size=227, stride=4, fillers="authors")
     of the shapes of the branch; fc6 then has 2304 inputs per output instead of 9216.
     """
     spec = _inputs((3, size, size), batch_size)
-    bottom = spec.data
-    for name, (outputs, kernel, _, pad, group, _) in _TRUNK.items():
-        number = name[-1]
-        top = spec[name] = L.Convolution(
-            bottom,
-            num_output=outputs,
-            kernel_size=kernel,
-            stride=stride if number == "1" else 1,
-            pad=pad,
-            group=group,
-            param=_params(None),
-            **_filler(fillers, 0.01, 0.0 if number in "13" else 0.1),
-        )
-        bottom = spec[f"relu{number}"] = L.ReLU(top, in_place=True)
-        if number in "12":
-            bottom = spec[f"norm{number}"] = L.LRN(bottom, local_size=5, alpha=1e-4, beta=0.75)
-        if number in "125":
-            bottom = spec[f"pool{number}"] = L.Pooling(bottom, pool=P.Pooling.MAX, kernel_size=3, stride=2)
+    bottom = _convolutions(spec, spec.data, "", fillers, bvlc=stride)
     for name in ("fc6", "fc7"):
         bottom = _fully_connected(spec, name, bottom, 4096, _filler(fillers, 0.005, 0.1))
     spec.fc8 = L.InnerProduct(bottom, num_output=classes, param=_params(None), **_filler(fillers, 0.01, 0.0))

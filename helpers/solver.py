@@ -12,6 +12,7 @@ import caffe
 
 from helpers import weights
 from helpers.data.examples import check, feed
+from helpers.early_stopping import EarlyStopping
 from helpers.nets import CONVOLUTIONS
 from helpers.training import averaging, backup, device, parallel, run_folder
 from helpers.training.averaging import Averaging
@@ -23,7 +24,10 @@ from helpers.training.progress import Progress
 from helpers.training.run_folder import EPOCH_COLUMNS, Run, load
 from helpers.training.schedule import iterations_per_epoch, learning_rates, solver_parameter
 
-__all__ = ["Run", "fit", "iterations_per_epoch", "learning_rates", "load", "score", "solver_parameter"]
+__all__ = [
+    "EarlyStopping", "Run", "device", "fit", "iterations_per_epoch", "learning_rates", "load", "score",
+    "solver_parameter",
+]  # fmt: skip
 
 
 def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUTIONS, test=None, seed=0, **means):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import inspection, nets, plots, weights
+from helpers import nets, plots, weights
+from helpers.explorers import inspection
 from helpers.explorers.controls import Explorer, choice, slider, tick, upload, uploaded
 from helpers.plots.images import channel_detail, class_view, seen_by_unit
 from helpers.plots.pages import PAGE, unit_in_grid

@@ -4,8 +4,9 @@ import html
 
 import numpy as np
 
-from helpers import inspection, jigsaw, plots
+from helpers import jigsaw, plots
 from helpers.data import preprocessing
+from helpers.explorers import inspection
 from helpers.explorers.board import DEALT, Board
 from helpers.explorers.controls import Explorer, Press, choice, tick, upload, uploaded
 from helpers.plots.puzzles import likeliest, share

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from helpers import filters as numbers, inspection, nets, plots, weights
+from helpers import nets, plots, weights
+from helpers.explorers import filter_numbers as numbers, inspection
 from helpers.explorers.controls import Explorer, choice, slider, stops, tick
 from helpers.plots.filters import filter_detail, white_weight
 from helpers.plots.images import image_grid

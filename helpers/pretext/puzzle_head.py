@@ -19,6 +19,7 @@ from helpers import course, evaluation, features, jigsaw, nets, recipes, solver,
 from helpers.data import datasets, downloads, photo_archive, puzzle_stream
 from helpers.data.examples import Examples
 from helpers.pretext import tasks, trunks
+from helpers.pretext.card import filled
 from helpers.training import run_folder
 
 FC6, FC7 = 256, 768  # units, where the CFN has 1024 and 4096
@@ -144,32 +145,24 @@ def train(photos, folder, seed=0):
 
 def card(run, archive, photos, accuracies, command):
     """The head's card, Markdown; accuracies: (held-out photographs of the archive, photographs of the course)."""
-    made, recipe = run.result["made"], run.result["settings"]["recipe"]
     trained = len(photos.split(trunks.HELD_OUT_EVERY)[0])
-    lines = [
-        "# head.caffemodel: fc6, fc7 and fc8 for the shipped trunk",
-        "",
-        f"With `cfn_jigsaw_trunk.caffemodel` it solves puzzles: {FC6} units in fc6, {FC7} in fc7, an answer for each "
-        "of the permutations in `permutations_100.bin`. The trunk stayed frozen, so these accuracies say what its "
-        "features are worth to a small head; the trunk's own card says what it reached with its own. This card was "
-        "written by the training itself.",
-        "",
-        f"- **Held-out accuracy**: {accuracies[0]:.1%} of the {trunks.HELD_OUT_PUZZLES:,} puzzles of held-out "
-        "photographs that the trunk's card is about (chance 1.0%).",
-        f"- **On the photographs of the course**: {accuracies[1]:.1%} of {SHOWN:,} puzzles; trunk and head saw none of "
-        "these photographs.",
-        f"- **Data**: {trained:,} photographs of {archive}, cut {CUTS} times each; CRC-32 of the archive's list "
-        f"{photos.fingerprint():08x}.",
-        f"- **Puzzles seen**: {run.result['epochs'] * CUTS * trained:,}, each the tiles of a cut in a fresh "
-        "permutation.",
-        f"- **Recipe**: {recipe['title']}: {recipe['solver']}, base_lr {recipe['base_lr']}, {recipe['lr_policy']}, "
-        f"weight_decay {recipe['weight_decay']}, batch {recipe['batch_size']}, "
-        f"best epoch {run.result['best_epoch']} of {run.result['epochs']}.",
-        f"- **Made**: {run_folder.in_words(made)}.",
-        f"- **Command**: `{command}`",
-        "- **Licence**: as the trunk's.",
-    ]
-    return "\n".join(lines) + "\n"
+    return filled(
+        "head_card.md",
+        fc6=FC6,
+        fc7=FC7,
+        accuracies=accuracies,
+        scored=trunks.HELD_OUT_PUZZLES,
+        shown=SHOWN,
+        trained=trained,
+        archive=archive,
+        cuts=CUTS,
+        fingerprint=photos.fingerprint(),
+        seen=run.result["epochs"] * CUTS * trained,
+        recipe=run.result["settings"]["recipe"],
+        result=run.result,
+        made=run_folder.in_words(run.result["made"]),
+        command=command,
+    )
 
 
 def check(photos=None):

@@ -1,5 +1,20 @@
 """The full-size study: plan, trainings, records, results, ledger. `python -m helpers.study` carries it out."""
 
+import importlib
+
+from helpers.study.plan import EPOCHS, PROBED, SECTIONS, SEEDS, everything
+from helpers.study.records import DONE, NOT_RUN, label, load, names
+from helpers.study.results import interval, long_enough, over_scales, over_seeds, rows
 from helpers.study.runner import at_full_size
 
-__all__ = ["at_full_size"]
+__all__ = [
+    "DONE", "EPOCHS", "NOT_RUN", "PROBED", "SECTIONS", "SEEDS", "at_full_size", "everything", "interval", "label",
+    "load", "long_enough", "names", "over_scales", "over_seeds", "rows",
+]  # fmt: skip
+
+
+def __getattr__(name):
+    """`ledger`, imported when it is asked for: a command that runs must not be here before."""
+    if name == "ledger":
+        return importlib.import_module("helpers.study.ledger")
+    raise AttributeError(f"helpers.study has no {name!r}")

@@ -96,29 +96,25 @@ def write(run, planned, command, start, filters=None, predictions=None, into=Non
     """
     rounded = run.history.round({column: DIGITS for column in run.history if column != "learning_rate"})
     rounded["learning_rate"] = [float(f"{rate:.{DIGITS}g}") for rate in run.history["learning_rate"]]
-    result = {"planned": _dictionary(planned), "command": command, "start": start} | _rounded(run.result)
-    part = _part(into or root(), planned.name)
-    rounded.to_csv(part / "history.csv", index=False)
+    arrays = {}
     if filters:
         stacked = np.stack([filters[epoch] for epoch in sorted(filters)]).astype(np.float16)
-        np.savez_compressed(part / "conv1.npz", epochs=sorted(filters), filters=stacked)
+        arrays["conv1"] = {"epochs": sorted(filters), "filters": stacked}
     if predictions:
         predicted, true, classes = predictions
-        arrays = {"predicted": np.asarray(predicted, np.uint8), "true": np.asarray(true, np.uint8), "classes": classes}
-        np.savez_compressed(part / "predictions.npz", **arrays)
-    _publish(part, result)
+        bytes_ = {"predicted": np.asarray(predicted, np.uint8), "true": np.asarray(true, np.uint8)}
+        arrays["predictions"] = bytes_ | {"classes": classes}
+    _publish(planned, {"command": command, "start": start} | _rounded(run.result), into, arrays, rounded)
 
 
 def write_nearest(planned, command, nearest, made, into=None):
     """Record nearest neighbours: nearest is {"validation": (distance, same class), "test": ...}, see Record.nearest."""
-    result = {"planned": _dictionary(planned), "command": command, "start": None, "status": MEASURED, "made": made}
+    result = {"command": command, "start": None, "status": MEASURED, "made": made}
     arrays = {}
     for name, (distance, right) in nearest.items():
         arrays |= {f"{name}_distance": distance.astype(np.float16), f"{name}_right": right}
         result[f"{name}_accuracy"] = round(float(right.mean()), DIGITS)
-    part = _part(into or root(), planned.name)
-    np.savez_compressed(part / "nearest.npz", **arrays)
-    _publish(part, result)
+    _publish(planned, result, into, {"nearest": arrays})
 
 
 def write_not_run(planned, reason, into=None):
@@ -128,25 +124,21 @@ def write_not_run(planned, reason, into=None):
     """
     recorded = (into or root()) / planned.name / "result.json"
     if not recorded.exists() or json.loads(recorded.read_text())["status"] == NOT_RUN:
-        result = {"planned": _dictionary(planned), "status": NOT_RUN, "reason": reason}
-        _publish(_part(into or root(), planned.name), result)
+        _publish(planned, {"status": NOT_RUN, "reason": reason}, into)
 
 
-def _dictionary(planned):
-    return {key: value for key, value in dataclasses.asdict(planned).items() if value is not None}
-
-
-def _part(folder, name):
-    part = folder / f"{name}.part"
+def _publish(planned, result, into, arrays=None, history=None):
+    """Write a folder whole before it has its name; the older one is deleted once it is out of the way."""
+    folder = (into or root()) / planned.name
+    part, old = folder.with_suffix(".part"), folder.with_suffix(".old")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    return part
-
-
-def _publish(part, result):
-    """Give a complete folder its name; the older one is deleted once it is out of the way."""
-    (part / "result.json").write_text(json.dumps(plain(result), indent=1) + "\n")
-    folder, old = part.with_suffix(""), part.with_suffix(".old")
+    if history is not None:
+        history.to_csv(part / "history.csv", index=False)
+    for name, content in (arrays or {}).items():
+        np.savez_compressed(part / f"{name}.npz", **content)
+    told = {key: value for key, value in dataclasses.asdict(planned).items() if value is not None}
+    (part / "result.json").write_text(json.dumps(plain({"planned": told} | result), indent=1) + "\n")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
@@ -178,11 +170,8 @@ def problems(record):
         return found
     if not len(history):
         return [f"{name}: history.csv is missing or has no rows"]
-    recipe, best_epoch, losses = (
-        result["settings"]["recipe"],
-        result["best_epoch"],
-        history["validation_loss"].to_numpy(),
-    )
+    recipe, best_epoch = result["settings"]["recipe"], result["best_epoch"]
+    losses = history["validation_loss"].to_numpy()
     expect("epochs", result["epochs"], len(history))
     expect("the last epoch", result["epochs"], history["epoch"].iloc[-1])
     if not 1 <= best_epoch <= len(history):

@@ -6,6 +6,7 @@ import caffe
 from caffe.proto import caffe_pb2
 
 from helpers.nets import instantiate
+from helpers.training.averaging import parameters
 
 CONTAINER = pathlib.Path("/sys/fs/cgroup")  # its limits (Linux, admin-guide/cgroup-v2.rst, Memory)
 SHARE = 0.9  # of the free memory; the rest is for what else runs
@@ -39,15 +40,14 @@ def sizes(net):
             shape.dim[0] = 1
     small = instantiate(one, caffe.TRAIN)
     blobs = [blob.count for blob in small.blobs.values()]
-    parameters = {blob.data.ctypes.data: blob.count for blobs_ in small.params.values() for blob in blobs_}
-    return sum(blobs), sum(parameters.values()), max(blobs)
+    return sum(blobs), sum(blob.count for blob in parameters(small)), max(blobs)
 
 
 def check(net, recipe, processes=1):
     """Raise MemoryError, naming batch_size and one that would do, where a training of `net` would not fit."""
-    per_example, parameters, largest = sizes(net)
-    scratch = 2 * (TOGETHER * largest + parameters)  # twice: borders of zeros; packaging/caffe/cpu_convolution.cpp
-    fixed = 4 * processes * (parameters * (2 + HISTORY[recipe.solver]) + scratch)
+    per_example, learnt, largest = sizes(net)
+    scratch = 2 * (TOGETHER * largest + learnt)  # twice: borders of zeros; packaging/caffe/cpu_convolution.cpp
+    fixed = 4 * processes * (learnt * (2 + HISTORY[recipe.solver]) + scratch)
     most = min(int((SHARE * free() - fixed) / (4 * 2 * per_example)), LARGEST_BLOB // largest)
     if recipe.batch_size > most:
         raise MemoryError(

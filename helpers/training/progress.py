@@ -22,7 +22,7 @@ POINTS = 200  # of the training curve; of more iterations means are drawn
 class Progress:
     """Shows a training as it goes on; a context manager.
 
-    recipe: a Recipe. per_epoch: iterations per epoch. tables: runs.Tables of what an earlier call recorded.
+    recipe: a Recipe. per_epoch: iterations per epoch. tables: run_folder.Tables of what an earlier call recorded.
     shown: False shows nothing. clock: seconds, for tests.
     """
 

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import ExifTags, Image
 
-from helpers import inspection, jigsaw, nets, weights
+from helpers import jigsaw, nets, weights
 from helpers.data import archives, fruits360, photo_archive
+from helpers.explorers import inspection
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's and protobuf's, about damaged files
 

@@ -18,9 +18,9 @@ from nbclient import NotebookClient
 from notebook_errors import errors
 from PIL import Image
 
-from helpers import early_stopping, explorers, filters, inspection, nets, plots
+from helpers import early_stopping, explorers, nets, plots
 from helpers.data.examples import Examples
-from helpers.explorers import controls
+from helpers.explorers import controls, filter_numbers, inspection
 from helpers.plots.classes import cell_at, with_cell
 from helpers.plots.pages import PAGE, TITLE, unit_in_grid
 from helpers.plots.style import pixels
@@ -286,22 +286,22 @@ def sheet_greys(explorer):
 
 def test_measures_of_filters():
     weights = random.normal(size=(40, 3, 11, 11))
-    np.testing.assert_allclose(filters.norms(weights)[3] ** 2, (weights[3] ** 2).sum())
-    assert filters.colourfulness(weights).mean() == pytest.approx(
+    np.testing.assert_allclose(filter_numbers.norms(weights)[3] ** 2, (weights[3] ** 2).sum())
+    assert filter_numbers.colourfulness(weights).mean() == pytest.approx(
         2 / 3, abs=0.02
     )  # of three directions, two are not grey
-    assert filters.colourfulness(np.repeat(weights[:, :1], 3, axis=1)).max() < 1e-12
-    assert abs(filters.smoothness(weights).mean()) < 0.02
-    assert filters.smoothness(np.cumsum(np.cumsum(weights, axis=2), axis=3)).min() > 0.5
-    np.testing.assert_allclose(filters.change(weights, 1.02 * weights), 0.02)
+    assert filter_numbers.colourfulness(np.repeat(weights[:, :1], 3, axis=1)).max() < 1e-12
+    assert abs(filter_numbers.smoothness(weights).mean()) < 0.02
+    assert filter_numbers.smoothness(np.cumsum(np.cumsum(weights, axis=2), axis=3)).min() > 0.5
+    np.testing.assert_allclose(filter_numbers.change(weights, 1.02 * weights), 0.02)
     with pytest.raises(ValueError, match="one shape"):
-        filters.change(weights, weights[:3])
+        filter_numbers.change(weights, weights[:3])
 
 
 def test_the_spectrum_of_a_grating_has_its_frequency():
     """A cosine of period 4 pixels across: the spectrum peaks at a quarter of a cycle per pixel, and not down."""
     grating = np.cos(2 * np.pi * np.arange(12) / 4) * np.ones((3, 12, 1))
-    row, column = np.unravel_index(filters.spectrum(grating).argmax(), (32, 32))
+    row, column = np.unravel_index(filter_numbers.spectrum(grating).argmax(), (32, 32))
     assert row == 16 and abs(column - 16) == 8
 
 
@@ -309,10 +309,10 @@ def test_best_matches_undo_a_shuffle_even_of_other_strength():
     weights = random.normal(size=(24, 3, 11, 11))
     shuffle = random.permutation(24)
     other = 5 * weights[shuffle] + 0.1 * random.normal(size=weights.shape) + 1
-    order, correlations = filters.match(weights, other)
+    order, correlations = filter_numbers.match(weights, other)
     np.testing.assert_array_equal(shuffle[order], np.arange(24))
     assert correlations.min() > 0.99
-    assert (filters.match(np.ones((4, 3, 5, 5)), random.normal(size=(4, 3, 5, 5)))[1] == 0).all()
+    assert (filter_numbers.match(np.ones((4, 3, 5, 5)), random.normal(size=(4, 3, 5, 5)))[1] == 0).all()
 
 
 def test_recorded_filters_need_no_images(make):

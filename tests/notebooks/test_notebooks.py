@@ -1,5 +1,6 @@
 """Every notebook runs, its exercises accept the right answer and refuse a wrong one, its anatomy is kept."""
 
+import ast
 import re
 import statistics
 import subprocess
@@ -88,6 +89,15 @@ def solve(client, notebook, index):
     wrong = nbformat.v4.new_code_cell(source.replace(start, "answer = -12345.6"))
     with pytest.raises(Exception, match="Not yet"):
         client.execute_cell(wrong, index)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_reader_meets_twelve_names_of_the_helpers_at_most(path):
+    lines = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "code").splitlines()
+    tree = ast.parse("\n".join(re.sub(r"^(\s*)[!%].*", r"\1pass", line) for line in lines))
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in froms if node.module.split(".")[0] == "helpers" for alias in node.names}
+    assert len(names) <= 12, sorted(names)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +28,7 @@ def images(count, seed):
     return Examples((rng.standard_normal((count, 3, 64, 64)) + labels[:, None, None, None]).astype(np.float32), labels)
 
 
+MPIEXEC = pathlib.Path(sys.executable).with_name("mpiexec")
 TRAINING, VALIDATION, TEST = images(25, 1), images(14, 2), images(13, 3)  # batches of 12, 12 and 1
 
 
@@ -204,7 +204,6 @@ def test_batch_norm_is_not_split(tmp_path):
         solver.fit(net, RECIPE, TRAINING, VALIDATION, tmp_path / "run", processes=2)
 
 
-@pytest.mark.skipif(not shutil.which("mpiexec", path=pathlib.Path(sys.executable).parent), reason="no mpiexec")
 def test_the_same_call_under_mpiexec(tmp_path, alone):
     script = tmp_path / "script.py"
     script.write_text(
@@ -212,8 +211,7 @@ def test_the_same_call_under_mpiexec(tmp_path, alone):
         f"import test_parallel as t\n"
         f"print(t.fit({str(tmp_path / 'run')!r}, None, test=t.TEST).result['made']['processes'])"
     )
-    mpiexec = pathlib.Path(sys.executable).with_name("mpiexec")
-    done = subprocess.run([mpiexec, "-n", "2", sys.executable, script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([MPIEXEC, "-n", "2", sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["2", "2"], done.stderr
     together = solver.load(tmp_path / "run")
     np.testing.assert_allclose(together.iterations["loss"], alone.iterations["loss"], rtol=1e-4)
@@ -229,7 +227,6 @@ FAILURES = {
 SAID = dict(zip(FAILURES, ("division by zero", "list index out of range", "/proc/nowhere", "'/nowhere'")))
 
 
-@pytest.mark.skipif(not shutil.which("mpiexec", path=pathlib.Path(sys.executable).parent), reason="no mpiexec")
 @pytest.mark.parametrize("where", FAILURES)
 def test_a_failure_in_one_process_under_mpiexec_ends_all_with_its_message(tmp_path, where):
     script = tmp_path / "script.py"
@@ -241,7 +238,6 @@ def test_a_failure_in_one_process_under_mpiexec_ends_all_with_its_message(tmp_pa
         f"{FAILURES[where]}\n"
         "parallel.world().share('waits for ever')"
     )
-    mpiexec = pathlib.Path(sys.executable).with_name("mpiexec")
-    done = subprocess.run([mpiexec, "-n", "2", sys.executable, script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([MPIEXEC, "-n", "2", sys.executable, script], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert re.search(rf"Error: .*{SAID[where]}.*\nProcess [01] of 2 failed, so all end.", done.stderr), done.stderr
