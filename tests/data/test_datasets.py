@@ -1,8 +1,8 @@
 """ImageSet, the embedded photographs and their crops, CIFAR-100 and Fruits-360."""
 
 import io
-import runpy
 import socket
+import subprocess
 import sys
 
 import numpy as np
@@ -173,9 +173,7 @@ def cifar100_arrays(tmp_path_factory, request):
     if not script.is_file():
         pytest.skip("the real CIFAR-100 is not beside this checkout (../shared/data)")
     path = tmp_path_factory.mktemp("cifar100") / "cifar100.npz"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(script), str(path)])
-        runpy.run_path(str(script), run_name="__main__")
+    subprocess.run([sys.executable, script, path], check=True)
     with np.load(path) as arrays:
         return {name: arrays[name] for name in arrays}
 
