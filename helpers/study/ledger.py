@@ -212,9 +212,9 @@ def claims():
             _accuracy,
             runs="cifar100_alexnet_c100",
             margin=LUCK,
-            remark=f"no AlexNet: three convolutions, {_parameters(nets.alexnet_c100):,} parameters; the report's source "
-            "is its reference 13, Network of Experts (Ahmed et al. 2016); trained by their solver with the report's "
-            "stopping rule",
+            remark=f"no AlexNet: three convolutions, {_parameters(nets.alexnet_c100):,} parameters; the report's "
+            "source is its reference 13, Network of Experts (Ahmed et al. 2016); trained by their solver with the "
+            "report's stopping rule",
         ),
         Claim(
             "CIFAR-100, last layer: learning rate after an epoch, as a share",

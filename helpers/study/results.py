@@ -187,8 +187,8 @@ def markdown():
     lines += [
         "",
         f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
-        "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): all from puzzles share one "
-        "trunk, so it is the luck of what was trained on it; each random seed draws a new one. Columns: what the "
+        "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): those from puzzles share "
+        "one trunk, so it is the luck of what was trained on it; each random seed draws a new one. Columns: what the "
         "convolutions start from. `make results` writes this table from `recorded/`, `make check-recorded` checks it.",
     ]
     return "\n".join(lines) + "\n"
