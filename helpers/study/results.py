@@ -150,6 +150,7 @@ def transfer():
         "(`helpers/study/trainings.py`, PROBES). The best scale is that of the highest validation accuracy when pool5 "
         "is multiplied by "
         f"{', '.join(f'{times:g}' for times in sorted((1.0, *plan.FACTORS)))}. "
+        "All seeds from puzzles share one trunk, each random one draws its own: ± is not the same luck in both. "
         "Written by `make results` from `recorded/`.",
     ]
     return "\n".join(lines) + "\n"
@@ -186,7 +187,8 @@ def markdown():
     lines += [
         "",
         f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
-        "± is half of a 95 % interval of the mean over the seeds that finished (Student's t). Columns: what the "
+        "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): those from puzzles share "
+        "one trunk, so it is the luck of what was trained on it; each random seed draws a new one. Columns: what the "
         "convolutions start from. `make results` writes this table from `recorded/`, `make check-recorded` checks it.",
     ]
     return "\n".join(lines) + "\n"
