@@ -73,11 +73,11 @@ def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUT
         try:
             with interruptible():
                 status = parallel.run(processes, train, *job, numbers=averaging.numbers(solver.net))
+                tested = parallel.run(processes, best_on, folder, test, numbers=2)
         except KeyboardInterrupt:
             status = keeper.interrupted()
-        keeper.finish(
-            status, lambda: parallel.run(processes, best_on, folder, test, numbers=2) if test else {}, processes
-        )
+            tested = parallel.run(processes, best_on, folder, test, numbers=2)
+        keeper.finish(status, tested, processes)
     return load(folder)
 
 
@@ -150,7 +150,10 @@ def one_epoch(solver, batches, recipe, epoch, per_epoch, bar):
 
 
 def best_on(team, folder, test):
-    """{test_loss, test_accuracy} of the best epoch's weights."""
+    """{test_loss, test_accuracy} of the best epoch's weights; {} without a test set."""
+    if not test:
+        return {}
+    team.share()  # the first process has put the weights in place
     best = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
     best.copy_from(str(folder / "best.caffemodel"))
     return dict(zip(("test_loss", "test_accuracy"), score(best, test, team=team)))

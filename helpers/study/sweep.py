@@ -7,7 +7,7 @@ A run that fails, or whose process is lost, is tried once more. Whole nets are f
 import contextlib
 
 import dask
-from dask.distributed import Client, Nanny, Scheduler, SchedulerPlugin, SpecCluster, as_completed
+from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SchedulerPlugin, SpecCluster, as_completed
 
 NET = {"net": 1}
 SETTINGS = {
@@ -46,7 +46,10 @@ def sweep(waiting, function, jobs=2, nets=1, scheduler=None):
             name = planned.name
             futures[name] = client.submit(attempts, function, planned, *needed, key=name, resources=wanted, pure=False)
         for future in as_completed(futures.values()):
-            line, error = future.result() if future.status == "finished" else (None, repr(future.exception()))
+            try:
+                line, error = future.result()  # computed again where it was lost with a worker that held it
+            except KilledWorker as problem:
+                line, error = None, repr(problem)
             print(line or f"{future.key}: failed twice, {error}", flush=True)
             if error:
                 failed[future.key] = error

@@ -103,18 +103,15 @@ class Keeper:
 
     def interrupted(self):
         """After Ctrl-C: "interrupted" where an epoch was saved. Raises KeyboardInterrupt where none was."""
-        if not snapshots.newest(self.folder, self.settings):
+        if not self._newest():
             raise KeyboardInterrupt
         print("\nInterrupted; the epochs that were finished are saved. Run this cell again to go on.")
         return "interrupted"
 
-    def finish(self, status, test, processes):
-        """Write the tables and result.json. test(): test_loss and test_accuracy of the best weights, or nothing."""
+    def finish(self, status, tested, processes):
+        """Write the tables and result.json. tested: test_loss and test_accuracy of the best weights, or nothing."""
         if self._world.rank == 0:
             self.tables = snapshots.tables(self._newest())
-        self._world.share()  # the best weights are in place
-        tested = test()
-        if self._world.rank == 0:
             self.tables.write(self.folder)
             stopping = self.stopping(self.tables)
             result = {

@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
 
@@ -134,8 +135,13 @@ def _abort(kind, error, trace):
     """sys.excepthook under mpiexec: the others would wait for this process for ever, so all end, with its message."""
     from mpi4py import MPI
 
-    sys.__excepthook__(kind, error, trace)
-    print(f"Process {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size} failed, so all end.", file=sys.stderr, flush=True)
+    message = "".join(traceback.format_exception(kind, error, trace))
+    print(
+        f"{message}Process {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size} failed, so all end.",
+        file=sys.stderr,
+        flush=True,
+    )
+    time.sleep(1)  # mpiexec passes the message on; what it has not read at the end is lost
     MPI.COMM_WORLD.Abort(1)
 
 
