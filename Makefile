@@ -10,7 +10,7 @@
 # make results  write README's results table from recorded/
 # make gpu-wheel   compile Caffe for a GPU and import it, on a machine with nvcc that need not have a card (ARCH=75)
 # make gpu-check   on a machine with a card: compare the GPU with the CPU, measure it beside PyTorch: benchmarks/gpu.md
-# make badges   copy the repository's address from pyproject.toml into the README and the notebooks
+# make badges   write this clone's address on GitHub into pyproject.toml, the README and the notebooks
 # Each sets up what it needs first, once.
 PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup

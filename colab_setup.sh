@@ -116,3 +116,6 @@ if ! "$python" -m helpers.training.device; then
 fi
 mkdir -p "$(dirname "$stamp")"
 echo "$digest" >"$stamp"
+
+# 6. In a clone of somebody's own: do the badges open it? Nothing is written unasked.
+on_colab || [ ! -e .git ] || "$python" scripts/badges.py --check || true

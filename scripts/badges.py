@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Copy the repository's address from pyproject.toml into every Colab badge and `git clone` of README and notebooks.
+"""Copy the repository's address into pyproject.toml and every Colab badge and `git clone` of README and notebooks.
+
+The address is that of the clone's remote `origin` where it is on GitHub, else what pyproject.toml says already.
 
 python scripts/badges.py            # rewrite (make badges)
 python scripts/badges.py --check    # only name the files that are out of step
@@ -7,41 +9,63 @@ python scripts/badges.py --check    # only name the files that are out of step
 
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOST = "https://github.com/"
 BADGE = re.compile(r"(https://colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(/blob/main/)")
-CLONE = re.compile(r"(git clone (?:-\S+ )*)https://[^\s\"'\\`]+")
+CLONE = re.compile(r"(git clone (?:-\S+ (?:\d+ )?)*)https://[^\s\"'\\`]+")  # --depth 1, --depth=1
+DECLARED = re.compile(r'^(Repository = ")([^"]+?)/?"$', re.MULTILINE)
+# https://, ssh:// (through port 443, too), git:// and git@github.com:, with or without a name, a token, .git
+REMOTE = re.compile(
+    r"(?:(?:https?|ssh|git)://(?:[^@/\s]+@)?(?:www\.|ssh\.)?github\.com(?::\d+)?/|(?:[^@/\s]+@)?github\.com:/?)"
+    r"([\w.-]+/[\w.-]+?)(?:\.git)?/?",
+    re.IGNORECASE,
+)
 
 
-def address(root=ROOT):
-    """The repository's public address, as pyproject.toml's project.urls gives it; ValueError if not on GitHub."""
+def declared(root=ROOT):
+    """The address that pyproject.toml's project.urls gives; ValueError if it is not on GitHub."""
     # tomllib is not in Python 3.10.
-    url = re.search(r'^Repository = "([^"]+?)/?"$', (root / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    url = DECLARED.search((root / "pyproject.toml").read_text(encoding="utf-8"))[2]
     if not re.fullmatch(re.escape(HOST) + r"[^/\s]+/[^/\s]+", url):
         raise ValueError(f"project.urls in pyproject.toml says {url!r}; Colab badges need {HOST}OWNER/NAME")
     return url
 
 
+def address(root=ROOT):
+    """The repository's public address: the remote `origin` of the clone `root` if it is on GitHub, else declared()."""
+    # A folder without a .git of its own may lie in somebody else's clone.
+    if (root / ".git").exists() and shutil.which("git"):
+        command = ["git", "-C", root, "remote", "get-url", "origin"]
+        remote = REMOTE.fullmatch(subprocess.run(command, text=True, capture_output=True).stdout.strip())
+        if remote:
+            return HOST + remote[1]
+    return declared(root)
+
+
 def rewritten(text, url):
-    """`text` with every badge and clone command pointing at `url`."""
+    """`text` with every badge, every clone command and project.urls pointing at `url`."""
     text = BADGE.sub(lambda match: match[1] + url.removeprefix(HOST) + match[2], text)
-    return CLONE.sub(lambda match: match[1] + url, text)
+    text = CLONE.sub(lambda match: match[1] + url, text)
+    return DECLARED.sub(lambda match: f'{match[1]}{url}"', text)
 
 
-def out_of_step(root=ROOT):
-    """{path: its text as it should be} for each file whose badge or clone command is not pyproject.toml's address."""
-    url = address(root)
-    files = [root / "README.md", *sorted((root / "notebooks").glob("*.ipynb"))]
+def out_of_step(root, url):
+    """{path: its text as it should be} for each file whose badge, clone command or project.urls is not `url`."""
+    files = [root / "pyproject.toml", root / "README.md", *sorted((root / "notebooks").glob("*.ipynb"))]
     texts = {path: path.read_text(encoding="utf-8") for path in files}
     return {path: rewritten(text, url) for path, text in texts.items() if rewritten(text, url) != text}
 
 
 if __name__ == "__main__":
-    stale = out_of_step()
+    url = address()
+    stale = out_of_step(ROOT, url)
     if "--check" in sys.argv[1:]:
-        sys.exit("Run `make badges`; out of step: " + ", ".join(path.name for path in stale) if stale else 0)
+        names = ", ".join(path.name for path in stale)
+        sys.exit(f"This clone is of {url}. `make badges` writes that address into {names}" if stale else 0)
     for path, text in stale.items():
         path.write_text(text, encoding="utf-8")
         print(f"rewritten: {path.relative_to(ROOT)}")

@@ -380,12 +380,12 @@ def test_make_sets_up_once_and_again_when_its_inputs_change(tmp_path):
 
 
 def test_every_badge_and_clone_command_has_the_address_of_pyproject():
-    assert not badges.out_of_step(), "run `make badges`"
-    assert f"git clone {badges.address()}" in (course.ROOT / "README.md").read_text()
+    assert not badges.out_of_step(course.ROOT, badges.declared()), "run `make badges`"
+    assert f"git clone {badges.declared()}" in (course.ROOT / "README.md").read_text()
 
 
 def test_every_notebook_has_a_badge_that_opens_it():
-    owner = badges.address().removeprefix("https://github.com/")
+    owner = badges.declared().removeprefix("https://github.com/")
     for notebook in sorted((course.ROOT / "notebooks").glob("*.ipynb")):
         badge = f"https://colab.research.google.com/github/{owner}/blob/main/notebooks/{notebook.name}"
         assert badge in notebook.read_text(encoding="utf-8"), notebook.name
@@ -410,13 +410,74 @@ def test_badges_are_rewritten_to_a_new_address(tmp_path):
     ]
     notebook = tmp_path / "notebooks" / "01.ipynb"
     notebook.write_text(json.dumps({"cells": cells}))
-    changed = badges.out_of_step(tmp_path)
+    changed = badges.out_of_step(tmp_path, badges.address(tmp_path))
     assert changed[tmp_path / "README.md"] == "git clone https://github.com/new/home course && cd course\n"
     assert json.loads(changed[notebook])["cells"][0]["source"] == [
         badge.format("new/home"),
         "!git clone -q --depth=1 https://github.com/new/home\n",
         "see https://github.com/BVLC/caffe",
     ]
+
+
+def a_clone(folder, remote):
+    """A git repository with the files that hold the course's address, all committed, and this remote `origin`."""
+    for name in ("pyproject.toml", "README.md", "scripts/badges.py", "notebooks/01_pretext.ipynb"):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(course.ROOT / name, folder / name)
+    name = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "."], [*name, "commit", "-qm", "a"], ["remote", "add", "origin", remote]):
+        subprocess.check_call(["git", "-C", folder, *words])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "https://github.com/some-body/a.course",
+        "https://github.com/some-body/a.course.git",
+        "https://name:token@github.com/some-body/a.course.git/",
+        "git@github.com:some-body/a.course.git",
+        "ssh://git@github.com/some-body/a.course.git",
+        "ssh://git@ssh.github.com:443/some-body/a.course.git",
+    ],
+)
+def test_the_address_is_that_of_the_clones_remote(tmp_path, remote):
+    assert badges.address(a_clone(tmp_path, remote)) == "https://github.com/some-body/a.course"
+
+
+@pytest.mark.parametrize(
+    "remote", ["/srv/git/course.git", "https://gitlab.com/some/body", "https://github.com.example.org/some/body"]
+)
+def test_a_remote_elsewhere_leaves_the_address_of_pyproject(tmp_path, remote):
+    assert badges.address(a_clone(tmp_path, remote)) == badges.declared()
+
+
+def test_a_folder_inside_of_another_clone_does_not_take_its_address(tmp_path):
+    a_clone(tmp_path, "https://github.com/some/dotfiles")
+    (tmp_path / "course").mkdir()
+    shutil.copy(course.ROOT / "pyproject.toml", tmp_path / "course")
+    assert badges.address(tmp_path / "course") == badges.declared()
+
+
+def test_make_badges_fills_the_address_in_and_the_set_up_only_says_so(tmp_path):
+    clone = a_clone(tmp_path, "git@github.com:some-body/course.git")
+    dirty = ["git", "-C", clone, "status", "--porcelain"]
+    # The line with which the set-up asks.
+    (asks,) = re.findall(r"^.*scripts/badges\.py.*$", (course.ROOT / "colab_setup.sh").read_text(), re.MULTILINE)
+    script = f"set -euo pipefail; on_colab() {{ false; }}; python={sys.executable}; {asks}"
+    said = subprocess.run(["bash", "-c", script], cwd=clone, text=True, capture_output=True)
+    assert said.returncode == 0 and not subprocess.check_output(dirty)
+    assert said.stderr == (
+        "This clone is of https://github.com/some-body/course. `make badges` writes that address into pyproject.toml, "
+        "README.md, 01_pretext.ipynb\n"
+    )
+    subprocess.check_call([sys.executable, "scripts/badges.py"], cwd=clone)
+    assert len(subprocess.check_output(dirty).splitlines()) == 3
+    assert badges.declared(clone) == "https://github.com/some-body/course"
+    for name in ("README.md", "notebooks/01_pretext.ipynb"):
+        text = (clone / name).read_text(encoding="utf-8")
+        assert "OWNER" not in text and "https://github.com/some-body/course " in text
+    assert not subprocess.run(["bash", "-c", script], cwd=clone, text=True, capture_output=True).stderr
 
 
 def test_conda_and_pip_ask_for_the_same_ranges_and_say_why():
