@@ -1,6 +1,7 @@
 """pycaffe's Python half on the NumPy, scikit-image and protobuf of today, and what BVLC's Caffe 1.0 has beside."""
 
 import inspect
+import re
 import shutil
 
 import caffe
@@ -10,7 +11,7 @@ import skimage.io
 from caffe import coord_map, draw, io, net_spec
 from caffe.proto import caffe_pb2
 
-from helpers import nets
+from helpers import course, nets
 
 PHOTO = np.random.default_rng(0).random((60, 80, 3)).astype(np.float32)
 BYTES = (PHOTO * 255).astype(np.uint8)
@@ -298,3 +299,22 @@ def test_a_caffemodel_of_553_mb_loads(tmp_path):
     net.copy_from(str(tmp_path / "w.caffemodel"))
     assert (net.params["fc"][0].data[-1] == 1).all()
     (tmp_path / "w.caffemodel").unlink()
+
+
+def test_the_readme_of_the_wheel_says_what_it_holds(monkeypatch):
+    """Layers as measured here, sources and checksum as built from, each file with layers of ours named."""
+    folder = course.ROOT / "packaging" / "caffe"
+    monkeypatch.syspath_prepend(folder)
+    import build_wheel
+
+    text = (folder / "README.md").read_text()
+    assert f"`{build_wheel.RELEASE}` {build_wheel.VERSION}" in text and build_wheel.SHA256 in text
+    missing, more = re.search(
+        r"^Layers that are not there: (.*?), which need.*?BVLC's:\n(.*?)\.$", text, re.M | re.S
+    ).groups()
+    layers = set(caffe.layer_type_list())
+    assert not layers & set(re.findall(r"`(\w+)`", missing))
+    more = set(re.findall(r"`(\w+)`", more))
+    assert more <= layers and len(layers - more) == 57  # BVLC's 59 without those two
+    ours = {path.name for path in folder.glob("*.cpp")}
+    assert ours == set(re.findall(r"\b\w+\.cpp\b", text)) - {"test_caffe_cpp.py"}
