@@ -189,9 +189,9 @@ def measure(options):
 
 def report(found, options, seconds):
     """cpu.md of what was measured."""
-    from helpers import solver
+    from helpers.training import run_folder
 
-    made = solver.provenance()
+    made = run_folder.provenance()
     middle = {
         task: {name: statistics.median(values) for name, values in found[task].items()}
         for task in ("forward", "train", "frozen")

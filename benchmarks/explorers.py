@@ -153,9 +153,10 @@ def report(rows, where, load):
 if __name__ == "__main__":
     from cpu import machine  # beside this file
 
-    from helpers import course, solver
+    from helpers import course
+    from helpers.training import run_folder
 
-    made, before = solver.provenance(), os.getloadavg()[0]
+    made, before = run_folder.provenance(), os.getloadavg()[0]
     rows = measure()
     where = f"{made['date']}, commit {made['commit']}: {machine()}, Python {made['python']}"
     text = report(rows, where, (before, os.getloadavg()[0]))

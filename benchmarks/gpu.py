@@ -22,7 +22,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from helpers import course, nets, recipes, solver
-from helpers.training import device
+from helpers.training import device, run_folder
 
 BATCH, CLASSES, PERMUTATIONS, TILES = 128, 100, 100, 9
 ROUNDS, WARM_UP = 5, 3
@@ -200,7 +200,7 @@ def main():
     driver = subprocess.run(
         ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True
     ).stdout.strip()
-    commit = solver.provenance()["commit"]
+    commit = run_folder.provenance()["commit"]
     lines = [
         "# On a GPU",
         "",

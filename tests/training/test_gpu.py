@@ -13,7 +13,7 @@ from caffe.proto import caffe_pb2  # noqa: E402
 
 from helpers import nets, recipes, solver, weights
 from helpers.data import examples
-from helpers.training import device
+from helpers.training import device, run_folder
 
 pytestmark = pytest.mark.skipif(device.obstacle() is not None, reason=f"no GPU: {device.obstacle()}")
 ENGINES = ["CAFFE", pytest.param("CUDNN", marks=pytest.mark.skipif(not build_info.CUDNN, reason="built without cuDNN"))]
@@ -137,4 +137,4 @@ def test_cudnn_follows_a_batch_of_another_size(start):
 
 def test_the_run_folder_names_the_card(monkeypatch):
     monkeypatch.setenv("JIGSAW_DEVICE", "gpu")
-    assert solver.provenance()["device"] == device.describe() != "CPU"
+    assert run_folder.provenance()["device"] == device.describe() != "CPU"
