@@ -209,10 +209,12 @@ def test_the_same_call_under_mpiexec(tmp_path, alone):
     script.write_text(
         f"import sys; sys.path[:] = {sys.path}\n"
         f"import test_parallel as t\n"
-        f"print(t.fit({str(tmp_path / 'run')!r}, None, test=t.TEST).result['made']['processes'])"
+        f"import os, pathlib; said = pathlib.Path({str(tmp_path)!r}) / os.environ['PMI_RANK']\n"
+        f"made = t.fit({str(tmp_path / 'run')!r}, None, test=t.TEST).result['made']\n"
+        "said.write_text(str(made['processes']))"
     )
     done = subprocess.run([MPIEXEC, "-n", "2", sys.executable, script], capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["2", "2"], done.stderr
+    assert [(tmp_path / str(rank)).read_text() for rank in range(2)] == ["2", "2"], done.stderr
     together = solver.load(tmp_path / "run")
     np.testing.assert_allclose(together.iterations["loss"], alone.iterations["loss"], rtol=1e-4)
     assert together.result["test_loss"] == pytest.approx(alone.result["test_loss"], rel=1e-4)
