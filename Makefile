@@ -1,4 +1,5 @@
 # make course   execute every notebook (profile quick, no network); executed copies and HTML go to build/
+# make site     the executed notebooks, texts and results as a web site: build/site/, after make course
 # make test     every test
 # make fuzz     10,000 damaged files for each reader of files from elsewhere, and as many geometries for Caffe's layers
 # make lab      open the notebooks in JupyterLab
@@ -18,7 +19,7 @@ PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: course test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check colab-versions badges clean
+.PHONY: course site test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check colab-versions badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -27,6 +28,9 @@ $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
 course: $(SETUP)
 	rm -rf build
 	@JIGSAW_PROFILE=quick JIGSAW_RUNS="$(CURDIR)/build/runs" $(PYTHON) scripts/course.py build $(NOTEBOOKS)
+
+site: $(SETUP)
+	$(PYTHON) site/make_site.py build build/site
 
 test: $(SETUP) browser
 	$(PYTHON) -m pytest $(ARGS)
