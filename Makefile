@@ -13,13 +13,14 @@
 # make gpu-wheel   compile Caffe for a GPU and import it, on a machine with nvcc that need not have a card (ARCH=75)
 # make gpu-check   on a machine with a card: compare the GPU with the CPU, measure it beside PyTorch: benchmarks/gpu.md
 # make colab-versions   what has changed on Colab since tests/requirements-colab.txt; needs no set-up
+# make pictures draw the README's pictures from recorded/ and the shipped weights: site/images
 # make badges   write this clone's address on GitHub into pyproject.toml, the README and the notebooks
 # Each sets up what it needs first, once.
 PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: course site test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check colab-versions badges clean
+.PHONY: course site pictures test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check colab-versions badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -90,6 +91,9 @@ gpu-check: $(SETUP)
 
 colab-versions:
 	@python3 scripts/colab_versions.py
+
+pictures: $(SETUP)
+	$(PYTHON) scripts/pictures.py
 
 badges: $(SETUP)
 	$(PYTHON) scripts/badges.py

@@ -203,7 +203,8 @@ def prepare(executed, source):
         nbformat.write(page(notebook, figures), source / notebook.name)
     for file, name in TEXTS.items():
         if (ROOT / file).exists():
-            (source / f"{name}.md").write_text(relinked((ROOT / file).read_text(encoding="utf-8"), file), "utf-8")
+            text = relinked((ROOT / file).read_text(encoding="utf-8"), file).replace("site/images/", "images/")
+            (source / f"{name}.md").write_text(text, "utf-8")
     (source / "ledger.md").write_text(ledger(), "utf-8")
     (source / "results.md").write_text(results(), "utf-8")
     with (source / "index.md").open("a", encoding="utf-8") as index:
@@ -223,6 +224,7 @@ def main(executed, out):
     if subprocess.run(sphinx).returncode:
         sys.exit("[FAIL] Sphinx: the lines above say what")
     shutil.copytree(source / "figures", out / "figures")
+    shutil.copytree(conf / "images", out / "images")
     for path in out.glob("*.html"):
         text = path.read_text(encoding="utf-8")
         for old, new in OPEN_TO_ALL:

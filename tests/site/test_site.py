@@ -10,6 +10,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 import make_site
 import nbformat
+import pictures
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import CHROMIUM
@@ -108,6 +109,7 @@ def test_formulas_are_mathml(tmp_path):
 @pytest.fixture(scope="module")
 def served(site):
     """The address of the site below a path of a server."""
+
     class Handler(http.server.SimpleHTTPRequestHandler):
         def end_headers(self):
             self.send_header("Cache-Control", "no-store")  # each page is weighed as if it were the first
@@ -166,3 +168,13 @@ def test_the_site_works_from_a_folder_with_its_search(site, browser):
     page.get_by_role("link", name=re.compile("Next")).first.click()
     assert page.url.endswith("04_fine_tuning.html")
     page.close()
+
+
+def test_the_readmes_pictures_can_be_drawn_again_and_are_light(tmp_path):
+    pictures.main(tmp_path)
+    drawn, kept = (
+        {path.name: path.stat().st_size for path in folder.iterdir()} for folder in (tmp_path, pictures.FOLDER)
+    )
+    assert drawn.keys() == kept.keys() and sum(kept.values()) < 600_000
+    shown = re.findall(r'(?:src|srcset)="site/images/([^"]+)"', (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(kept), "the README shows what is there"
