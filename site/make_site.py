@@ -24,7 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from helpers import study  # noqa: E402
 
-IMAGE = re.compile(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]*)" width="(\d+)" height="(\d+)"[^>]*>')
+DATA = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
+IMAGE = re.compile(rf'<img src="{DATA.pattern}" alt="([^"]*)" (width="\d+" height="\d+")[^>]*>')
 LINK = re.compile(r"(?<!!)\[([^][]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 BADGE = re.compile(r"\[!\[([^]]*)\]\([^)]*\)\]\(([^)]*)\)")
 # Pages besides the notebooks: file in the repository, name on the site.
@@ -79,21 +80,37 @@ def relinked(text, source, output=False):
     return LINK.sub(link, BADGE.sub(r"[\1](\2)", text))
 
 
-def pictures(text, folder, number):
-    """HTML with its pictures in files of `folder`, each in a figure called number() with its alt text as caption."""
-
-    def figure(match):
-        content, alt, width, height = match.groups()
+def saved(content, folder):
+    """The address of a picture's file in `folder`. content: of a PNG, which becomes a WebP, or of a WebP."""
+    image = Image.open(io.BytesIO(content))
+    if image.format == "PNG":
         buffer = io.BytesIO()
-        image = Image.open(io.BytesIO(base64.b64decode(content)))
         image.save(buffer, "WEBP", lossless=True)
         if buffer.tell() > 100_000:  # a photograph
             buffer = io.BytesIO()
             image.convert("RGB").save(buffer, "WEBP", quality=88)
-        name = f"{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.webp"
-        (folder / name).write_bytes(buffer.getvalue())
+        content = buffer.getvalue()
+    name = f"{hashlib.sha256(content).hexdigest()[:16]}.webp"
+    (folder / name).write_bytes(content)
+    return f"figures/{name}"
+
+
+def pictures(text, folder, number):
+    """HTML with its pictures in files of `folder`, each in a figure called number() with its alt text as caption.
+
+    An explorer is one figure, whatever pictures go with it.
+    """
+    if 'class="twin-' in text:
+        text = DATA.sub(lambda match: saved(base64.b64decode(match[1]), folder), text)
+        text = text.replace('decoding="sync"', 'loading="lazy"')
+        words = f"<figcaption><b>Figure {number()}</b>An explorer.</figcaption>"
+        return f'<figure class="course explorer">{text}{words}</figure>'
+
+    def figure(match):
+        content, alt, size = match.groups()
+        source = saved(base64.b64decode(content), folder)
         return (
-            f'<figure class="course"><img src="figures/{name}" alt="" width="{width}" height="{height}" loading="lazy">'
+            f'<figure class="course"><img src="{source}" alt="" {size} loading="lazy">'
             f"<figcaption><b>Figure {number()}</b>{alt}</figcaption></figure>"
         )
 

@@ -17,6 +17,9 @@ from chromium import CHROMIUM
 from conftest import ROOT
 from nbclient import NotebookClient
 
+from helpers import explorers
+from helpers.explorers import still
+
 SHOTS = ROOT / "build" / "browser"
 FIRST_LOAD = 1_500_000  # bytes, of everything that a page needs before it is scrolled
 
@@ -178,3 +181,22 @@ def test_the_readmes_pictures_can_be_drawn_again_and_are_light(tmp_path):
     assert drawn.keys() == kept.keys() and sum(kept.values()) < 600_000
     shown = re.findall(r'(?:src|srcset)="site/images/([^"]+)"', (ROOT / "README.md").read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(kept), "the README shows what is there"
+
+
+def test_an_explorer_is_one_figure_whose_pictures_are_files_and_whose_controls_move(tmp_path, browser):
+    (tmp_path / "figures").mkdir()
+    explorer = explorers.learning_rates({"CIFAR-100": 333, "Fruits-360": 70})
+    explorer._busy = True
+    text = still.page("x", explorer.panels.values(), explorer.controls, explorer.travels, explorer.adjust)
+    page = make_site.pictures(text, tmp_path / "figures", lambda: "3.1. ")
+    assert "base64" not in page and page.count("<figcaption>") == 1
+    assert len(list((tmp_path / "figures").iterdir())) == len(explorer.travels["gamma"])
+    (tmp_path / "page.html").write_text(f"<meta charset=utf-8>{page}", encoding="utf-8")
+    shown = browser.new_page()
+    shown.goto((tmp_path / "page.html").as_uri())
+    before = shown.get_attribute("[data-panel] img", "src")
+    shown.focus("input")
+    shown.keyboard.press("ArrowLeft")
+    after = shown.get_attribute("[data-panel] img", "src")
+    assert before != after and (tmp_path / after).exists()
+    shown.close()
