@@ -22,6 +22,8 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import make_play  # noqa: E402
+
 from helpers import study  # noqa: E402
 
 DATA = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
@@ -49,6 +51,7 @@ OPEN_TO_ALL = (
 )
 CONTENTS = {
     "The course": sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")),
+    "Play": ["play"],
     "Results": ["results", "ledger", "trunk", "head"],
     "More": ["teaching", "contributing", "caffe", "cpu", "gpu", "explorers"],
 }
@@ -222,6 +225,10 @@ def prepare(executed, source):
         if (ROOT / file).exists():
             text = relinked((ROOT / file).read_text(encoding="utf-8"), file).replace("site/images/", "images/")
             (source / f"{name}.md").write_text(text, "utf-8")
+    if make_play.available():
+        (source / "play.md").write_text(make_play.page(make_play.make(source / "play")), "utf-8")
+    else:
+        print("No npm here: the page on which the network plays is left out")
     (source / "ledger.md").write_text(ledger(), "utf-8")
     (source / "results.md").write_text(results(), "utf-8")
     with (source / "index.md").open("a", encoding="utf-8") as index:
@@ -240,7 +247,8 @@ def main(executed, out):
     sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", "-c", conf, source, out]
     if subprocess.run(sphinx).returncode:
         sys.exit("[FAIL] Sphinx: the lines above say what")
-    shutil.copytree(source / "figures", out / "figures")
+    for folder in filter(pathlib.Path.is_dir, (source / "figures", source / "play")):
+        shutil.copytree(folder, out / folder.name)
     shutil.copytree(conf / "images", out / "images")
     for path in out.glob("*.html"):
         text = path.read_text(encoding="utf-8")

@@ -1,10 +1,7 @@
 """The site, in a browser: links lead somewhere, pages are light, nothing comes from elsewhere, nobody is shut out."""
 
-import functools
-import http.server
 import re
 import shutil
-import threading
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urljoin
 
@@ -16,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from chromium import CHROMIUM
 from conftest import ROOT
 from nbclient import NotebookClient
+from servers import folder_server
 
 from helpers import explorers
 from helpers.explorers import still
@@ -113,19 +111,8 @@ def test_formulas_are_mathml(tmp_path):
 def served(site):
     """The address of the site below a path of a server."""
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def end_headers(self):
-            self.send_header("Cache-Control", "no-store")  # each page is weighed as if it were the first
-            super().end_headers()
-
-        def log_message(self, *words):
-            pass
-
-    handler = functools.partial(Handler, directory=site.parent.parent)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/{site.relative_to(site.parent.parent)}"
-        server.shutdown()
+    with folder_server(site.parent.parent) as address:
+        yield f"{address}/{site.relative_to(site.parent.parent)}"
 
 
 @pytest.fixture(scope="module")
