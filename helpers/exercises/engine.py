@@ -73,19 +73,28 @@ class Attempt:
         names = inspect.signature(self.exercise.reference).parameters
         self.given = ", ".join(f"{name} = {describe(value)}" for name, value in zip(names, inputs))
         self.answer = None
-        try:
-            answer = self.function(*inputs)
-        except (Exception, SystemExit) as error:
-            raise Unmet("it runs without an error", self._where(error)) from error
+        answer = self.run(self.function, *inputs)
         self.answer = describe(answer)
         if answer is None and self.exercise.returns:
             raise Unmet("it returns its answer", "it returned None; is a `return` missing?")
         return answer
 
+    def run(self, function, *inputs):
+        """What a function of theirs returns. Raises Unmet, short and with the line, for an exception."""
+        try:
+            return function(*inputs)
+        except (Exception, SystemExit) as error:
+            raise Unmet("it runs without an error", self._where(error)) from error
+
     def must(self, holds, wanted, found=""):
         """Raise Unmet, naming the property `wanted`, where it does not hold."""
         if not holds:
             raise Unmet(wanted, found)
+
+    def pair(self, answer, wanted):
+        """Both things of an answer that has two. Raises Unmet for another number of things."""
+        self.must(np.iterable(answer) and len(answer) == 2, wanted)
+        return answer
 
     def array(self, answer, shape, wanted):
         """`answer` as an array of that shape. Raises Unmet where it has another, or is none of numbers."""

@@ -40,7 +40,7 @@ def _cut(attempt):
     def tried(height, width, cell, tile, seed):
         photo = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         answer = attempt(photo, cell, tile, np.random.default_rng(seed))
-        attempt.must(isinstance(answer, tuple | list) and len(answer) == 2, "it returns two things: tiles and places")
+        attempt.pair(answer, "it returns two things: tiles and places")
         tiles = attempt.array(answer[0], (9, tile, tile, 3), "there are nine square tiles in colour")
         corners = attempt.array(answer[1], (9, 2), "each tile has a place: the row and column of its first pixel")
         for number, (own, (y, x)) in enumerate(zip(tiles, corners), 1):

@@ -26,10 +26,10 @@ def to_caffe(images, mean, std):
 def _to_caffe(attempt):
     rng = np.random.default_rng(1)
     for height, width in ((2, 3), (5, 4), (8, 8)):
-        images = rng.integers(0, 256, (3, height, width, 3), dtype=np.uint8)
+        images = rng.integers(0, 256, (4, height, width, 3), dtype=np.uint8)
         mean, std = rng.uniform(90, 160, 3), rng.uniform(20, 80, 3)
         given = images.copy()
-        blob = attempt.array(attempt(images, mean, std), (3, 3, height, width), "its shape is (n, 3, height, width)")
+        blob = attempt.array(attempt(images, mean, std), (4, 3, height, width), "its shape is (n, 3, height, width)")
         attempt.must(np.array_equal(given, images), "the images that were given stay as they were")
         attempt.must(blob.dtype == np.float32, "its type is float32", f"it is {blob.dtype}")
         back = blob * std[:, None, None] + mean[:, None, None]
@@ -142,7 +142,7 @@ def _statistics(attempt):
         images[::7] //= 3  # so that batches differ
         cuts = sorted(rng.choice(np.arange(1, 40), size=turn % 5, replace=False).tolist())
         answer = attempt(batch for batch in np.split(images, cuts))
-        attempt.must(isinstance(answer, tuple | list) and len(answer) == 2, "it returns mean and std")
+        attempt.pair(answer, "it returns mean and std")
         pixels = images.reshape(-1, 3).astype(np.float64)
         words = f"{len(cuts) + 1} batches of {[len(batch) for batch in np.split(images, cuts)]} images"
         for name, mine, right in zip(("mean", "std"), answer, (pixels.mean(axis=0), pixels.std(axis=0))):

@@ -136,9 +136,7 @@ def _stop(attempt):
         answer = attempt(list(losses), patience, epsilon)
         rule, waited = early_stopping.replay(losses, patience, epsilon)
         right = (len(waited) if waited[-1] > patience else None, rule.best_epoch)
-        attempt.must(
-            isinstance(answer, tuple | list) and len(answer) == 2, "it returns two things: when, and the best epoch"
-        )
+        attempt.pair(answer, "it returns two things: when, and the best epoch")
         attempt.must(tuple(answer) == right, wanted, f"{tuple(answer)} instead of {right}")
 
 

@@ -137,13 +137,13 @@ def _strict_control(attempt):
 
         control = attempt(puzzles, trunk, train_last_layer)
         attempt.must(isinstance(control, dict), "it returns a dictionary of what solver.fit is given")
-        attempt.must(
-            puzzles == untouched and set(start) == set(head) | set(trunk), "the dictionaries given stay as they were"
-        )
+        kept = all(puzzles.get(name) is value for name, value in untouched.items())
+        attempt.must(kept and set(start) == {*trunk, "fc6"}, "the dictionaries given stay as they were")
         lacks = sorted(set(puzzles) - set(control))
         attempt.must(
             not lacks, "the control is given all that the training from puzzles was", f"it lacks {', '.join(lacks)}"
         )
+        attempt.must(control["layers"] == puzzles["layers"], "the same layers are copied in", f"{control['layers']}")
         own = {name: control["initial"].get(name) for name in puzzles["layers"]}
         moved = [name for name in nets.CONVOLUTIONS if not _same(own[name], trunk[name])]
         attempt.must(not moved, "the control's convolutions are the random trunk's", ", ".join(moved))
