@@ -73,6 +73,8 @@ def _cut(attempt):
     attempt.must(
         reached, "a tile can lie anywhere inside its cell", f"offsets were {sorted(set(offsets.ravel().tolist()))}"
     )
+    apart = (offsets[..., 0] != offsets[..., 1]).any()
+    attempt.must(apart, "a tile is moved along the rows and along the columns, each by its own number")
     own = any(len(np.unique(one, axis=0)) > 1 for one in offsets)
     attempt.must(own, "each tile has an offset of its own", "all nine had the same")
 
@@ -141,6 +143,8 @@ def _normalise(attempt):
         brighter = (tiles * rng.integers(1, 4, (9, 1, 1, 3)) + rng.integers(0, 50, (9, 1, 1, 3))).astype(np.uint8)
         same = np.allclose(attempt(brighter), out, atol=1e-3)
         attempt.must(same, "a * tile + b gives what the tile gives, for any a > 0 and b of each channel")
+    faint = np.asarray(attempt(tiles // 40)).std(axis=(1, 2))
+    attempt.must(np.allclose(faint, 1, atol=1e-3), "a tile of little contrast gets standard deviation 1, too")
     tiles[2, ..., 1] = 200
     flat = np.asarray(attempt(tiles))[2, ..., 1]
     attempt.must((flat == 0).all(), "a channel that is constant becomes zeros", f"it became {flat.flat[0]}")

@@ -185,6 +185,8 @@ def _cached(attempt):
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
         asked(folder, trunk, images, 1, "what is not there is computed, once")
         asked(folder, trunk, images, 0, "the second time nothing is computed")
+        turned = dict(reversed(trunk.items()))
+        asked(folder, turned, images, 0, "the order of the layers in the dictionary does not matter")
         for name, array in trunk.items():
             changed = array.copy()
             changed.flat[3] += 1e-9
