@@ -110,7 +110,7 @@ def _share_out(attempt):
         attempt.must(used >= min(groups, 3), "all three splits are used where the windows allow it", words)
 
 
-def statistics(batches):
+def channel_statistics(batches):
     """Mean and standard deviation of each channel, over all pixels of all images, in one pass.
 
     batches: yields uint8 (n, height, width, 3); n differs from batch to batch, and what has been
@@ -129,7 +129,7 @@ def statistics(batches):
 @exercise(
     "02.3",
     "Channel statistics in one pass",
-    statistics,
+    channel_statistics,
     "The mean of the batches' means is wrong where batches differ in size: add up sums, and divide at the end.",
     "The variance is the mean of the squares minus the square of the mean: three running numbers are enough.",
     "uint8 holds 0 to 255: 20 * 20 is 144 there. Make the pixels float64 before you square them.",

@@ -133,7 +133,7 @@ def _sees(attempt):
             attempt.must(tuple(bounds) == known, "where padding is, the rows go on outside of the image", words)
 
 
-def change(before, after):
+def how_far(before, after):
     """How far a layer's filters have moved, by two measures.
 
     before, after: weights of one shape. Returns the length of the way, |after - before|, and the same
@@ -146,11 +146,11 @@ def change(before, after):
 @exercise(
     "05.3",
     "Absolute and relative change",
-    change,
+    how_far,
     "The Euclidean length of an array of weights: the root of the sum of their squares, np.linalg.norm(a.ravel()).",
     "The share is of the weights before: of where the way began.",
 )
-def _change(attempt):
+def _how_far(attempt):
     rng = np.random.default_rng(3)
     for _ in range(30):
         before = rng.normal(0, rng.uniform(0.01, 2), (4, 3, 5, 5))

@@ -5,7 +5,7 @@ import numpy as np
 from helpers.exercises.engine import exercise
 
 
-def split(frames, turn, gap, rng):
+def split_turn(frames, turn, gap, rng):
     """A split for each frame of one turn, so that no split has the frame next door of another.
 
     frames: distinct integers from 0 to turn - 1; after the last comes frame 0 again.
@@ -31,7 +31,7 @@ def split(frames, turn, gap, rng):
 @exercise(
     "07.1",
     "A split by angle",
-    split,
+    split_turn,
     "Turn the circle first: (frame - start) % turn is a frame's place behind where the test arc begins.",
     "Lay the arcs out along the turn: test, gap, validation, gap, training, gap. The last gap is easily forgotten.",
     "Places 0 to 9 and a gap of 10: the next split may begin at place 9 + 11 = 20, which is 10 + gap.",

@@ -95,7 +95,7 @@ def _verdict(attempt):
 def claim():
     """One more claim for the ledger: a number that the report gives, and how it is measured here.
 
-    Returns a Claim of helpers.study.claims. `runs` names a recorded training without its seed, measure(record)
+    Returns a recorded.claims.Claim. `runs` names a recorded training without its seed, measure(record)
     reads its result (record.result) or its curves (record.history); notebook and section name the
     heading under which a reader meets it. What cannot be decided says why, in `cannot`.
     """
@@ -122,7 +122,7 @@ def claim():
     "08.3",
     "A claim for the ledger",
     claim,
-    "recorded.ledger.claims() shows how the others are written, recorded.names() which trainings there are.",
+    "recorded.claims.claims() shows how the others are written, recorded.names() which trainings there are.",
     "lambda record: record.result['test_accuracy'] is a measure; a number that you type is none.",
     "The report's numbers stand in `recipes`: reported_epochs and reported_test_accuracy, and what follows from them.",
 )

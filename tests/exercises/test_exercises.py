@@ -1,11 +1,13 @@
 """Exercises: references pass, wrong answers are caught by their property, no loop is endless, progress is kept."""
 
 import inspect
+import re
 import signal
 import threading
 import time
 from collections import Counter
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -50,6 +52,50 @@ def test_two_to_four_exercises_for_each_notebook_in_their_order():
     assert numbers == sorted(numbers)
     counts = Counter(number[:2] for number in numbers)
     assert set(counts) == set(NOTEBOOKS) and all(2 <= count <= 4 for count in counts.values())
+
+
+def cells(notebook):
+    """{number: source} of a notebook's exercise cells, and its other code cells."""
+    code = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    own = [cell.source for cell in code if "exercise" in cell.metadata.get("tags", [])]
+    others = [cell.source for cell in code if "exercise" not in cell.metadata.get("tags", [])]
+    return {re.search(r'exercises\.check\("([\d.]+)"', source)[1]: source for source in own}, others
+
+
+@pytest.mark.parametrize("number", sorted(NOTEBOOKS))
+def test_a_notebook_has_each_of_its_exercises_as_an_empty_function(number, capsys):
+    found, others = cells(NOTEBOOKS[number])
+    assert set(found) == {one for one in EXERCISES if one[:2] == number}
+    for one, source in found.items():
+        reference, names = EXERCISES[one].reference, {"exercises": exercises}
+        exec(source, names)
+        assert "not written yet" in capsys.readouterr().out
+        stub = names[reference.__name__]
+        assert inspect.signature(stub) == inspect.signature(reference) and stub.__doc__ == reference.__doc__
+        bound = re.compile(rf"^(?:def )?{reference.__name__}\b(?: =|\()", re.MULTILINE)
+        assert not [cell for cell in others if bound.search(cell)], "a later cell takes the function's name"
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_with_the_courses_own_version_in_its_place_a_cell_passes(number, capsys):
+    found, _ = cells(NOTEBOOKS[number[:2]])
+    reference = EXERCISES[number].reference
+    names = dict(vars(inspect.getmodule(reference))) | {"exercises": exercises}
+    check_it = found[number].rpartition("\n")[2]
+    exec(inspect.getsource(reference) + "\n" + check_it, names)
+    assert capsys.readouterr().out.startswith(f"✓ {number}")
+    assert exercises.use(number) is names[reference.__name__]
+
+
+def test_no_answer_stands_in_a_notebook():
+    """No line of a solution that is longer than a name stands in a code cell."""
+    for number, one in EXERCISES.items():
+        body = inspect.getsource(one.reference).split('"""', 2)[2]
+        lines = {line.strip() for line in body.splitlines() if len(line.strip()) > 40}
+        for path in NOTEBOOKS.values():
+            own, others = cells(path)
+            stand = {line.strip() for cell in (*own.values(), *others) for line in cell.splitlines()}
+            assert not lines & stand, (number, path.name)
 
 
 def test_a_failure_says_what_failed_what_went_in_and_what_came_out(capsys):
