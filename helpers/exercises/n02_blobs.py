@@ -5,43 +5,6 @@ import numpy as np
 from helpers.exercises.engine import exercise
 
 
-def to_caffe(images, mean, std):
-    """A batch as Caffe wants it.
-
-    images: uint8 (n, height, width, 3). mean, std: of each channel, (3,).
-    Returns (images - mean) / std as float32 (n, 3, height, width), contiguous in memory.
-    """
-    scaled = (images - mean) / std
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
-
-
-@exercise(
-    "02.1",
-    "Into Caffe's layout",
-    to_caffe,
-    "Subtract and divide while the channels are still last: then (3,) fits by itself.",
-    "reshape cuts the same bytes elsewhere; transpose(0, 3, 1, 2) is what moves an axis.",
-    "transpose moves no bytes: np.ascontiguousarray does. And NumPy computed in float64.",
-)
-def _to_caffe(attempt):
-    rng = np.random.default_rng(1)
-    for height, width in ((2, 3), (5, 4), (8, 8)):
-        images = rng.integers(0, 256, (4, height, width, 3), dtype=np.uint8)
-        mean, std = rng.uniform(90, 160, 3), rng.uniform(20, 80, 3)
-        given = images.copy()
-        blob = attempt.array(attempt(images, mean, std), (4, 3, height, width), "its shape is (n, 3, height, width)")
-        attempt.must(np.array_equal(given, images), "the images that were given stay as they were")
-        attempt.must(blob.dtype == np.float32, "its type is float32", f"it is {blob.dtype}")
-        back = blob * std[:, None, None] + mean[:, None, None]
-        y, x = height - 1, 1
-        first, returned = images[0, y, x].tolist(), back[0, :, y, x].round(1).tolist()
-        words = f"image 0, row {y}, column {x}: {first} came back as {returned}"
-        attempt.must(
-            np.allclose(back.transpose(0, 2, 3, 1), images, atol=0.02), "times std, plus mean: the images", words
-        )
-        attempt.must(blob.flags.c_contiguous, "it is contiguous in memory", f"its strides are {blob.strides}")
-
-
 def share_out(windows, rng):
     """A split for each window, so that no pixel serves two splits.
 
@@ -77,7 +40,7 @@ def _groups(windows):
 
 
 @exercise(
-    "02.2",
+    "02.1",
     "A split in which no windows overlap",
     share_out,
     "When do two squares overlap? When they do so along the rows and along the columns.",
@@ -127,7 +90,7 @@ def channel_statistics(batches):
 
 
 @exercise(
-    "02.3",
+    "02.2",
     "Channel statistics in one pass",
     channel_statistics,
     "The mean of the batches' means is wrong where batches differ in size: add up sums, and divide at the end.",
@@ -151,3 +114,40 @@ def _statistics(attempt):
             attempt.must(
                 np.allclose(mine, right, rtol=1e-7), f"the {name} is NumPy's, however the images were batched", found
             )
+
+
+def to_caffe(images, mean, std):
+    """A batch as Caffe wants it.
+
+    images: uint8 (n, height, width, 3). mean, std: of each channel, (3,).
+    Returns (images - mean) / std as float32 (n, 3, height, width), contiguous in memory.
+    """
+    scaled = (images - mean) / std
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+@exercise(
+    "02.3",
+    "Into Caffe's layout",
+    to_caffe,
+    "Subtract and divide while the channels are still last: then (3,) fits by itself.",
+    "reshape cuts the same bytes elsewhere; transpose(0, 3, 1, 2) is what moves an axis.",
+    "transpose moves no bytes: np.ascontiguousarray does. And NumPy computed in float64.",
+)
+def _to_caffe(attempt):
+    rng = np.random.default_rng(1)
+    for height, width in ((2, 3), (5, 4), (8, 8)):
+        images = rng.integers(0, 256, (4, height, width, 3), dtype=np.uint8)
+        mean, std = rng.uniform(90, 160, 3), rng.uniform(20, 80, 3)
+        given = images.copy()
+        blob = attempt.array(attempt(images, mean, std), (4, 3, height, width), "its shape is (n, 3, height, width)")
+        attempt.must(np.array_equal(given, images), "the images that were given stay as they were")
+        attempt.must(blob.dtype == np.float32, "its type is float32", f"it is {blob.dtype}")
+        back = blob * std[:, None, None] + mean[:, None, None]
+        y, x = height - 1, 1
+        first, returned = images[0, y, x].tolist(), back[0, :, y, x].round(1).tolist()
+        words = f"image 0, row {y}, column {x}: {first} came back as {returned}"
+        attempt.must(
+            np.allclose(back.transpose(0, 2, 3, 1), images, atol=0.02), "times std, plus mean: the images", words
+        )
+        attempt.must(blob.flags.c_contiguous, "it is contiguous in memory", f"its strides are {blob.strides}")

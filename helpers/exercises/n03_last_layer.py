@@ -87,59 +87,6 @@ def _train(attempt):
     )
 
 
-def stop(losses, patience, epsilon):
-    """When the report's rule stops a training.
-
-    losses: the validation loss of each epoch, epoch 1 first. An epoch improves where its loss is
-    below the best one so far by more than epsilon. The training stops at the first epoch that makes
-    more than `patience` in a row without improvement. Returns the epoch after which it stops (None
-    where it does not) and the best epoch (0 where none improved).
-    """
-    best, best_epoch, waited = float("inf"), 0, 0
-    for epoch, loss in enumerate(losses, start=1):
-        if loss < best - epsilon:
-            best, best_epoch, waited = loss, epoch, 0
-        else:
-            waited += 1
-        if waited > patience:
-            return epoch, best_epoch
-    return None, best_epoch
-
-
-@exercise(
-    "03.2",
-    "Early stopping",
-    stop,
-    "Three things are remembered from epoch to epoch: the best loss, its epoch, how many have passed since.",
-    "Compare with the best loss that counted as an improvement, not with the epoch before and not with any lower one.",
-    "A comparison with NaN is False. So ask `loss < best - epsilon`, and let all else be no improvement.",
-)
-def _stop(attempt):
-    nan = float("nan")
-    cases = [  # every number is a multiple of 1/8, so that no rounding decides
-        ("epochs count from 1, and the best one is told", [3.0, 2.0, 3.0, 3.0], 1, 0.125),
-        ("a training that the rule does not stop gives None", [3.0, 2.0, 1.0], 0, 0.125),
-        ("patience is borne; only the epoch after it stops", [1.0, 2.0, 2.0, 2.0, 2.0], 2, 0.125),
-        ("only epochs in a row are counted", [4.0, 5.0, 3.0, 5.0, 2.0, 5.0, 1.0], 1, 0.125),
-        ("a tie is no improvement", [2.0, 2.0, 2.0, 1.0], 1, 0.0),
-        ("an improvement of just epsilon is none", [2.0, 1.5, 1.0, 1.0], 0, 0.5),
-        ("what counts is the best loss that was an improvement", [2.0, 1.75, 1.5, 1.25, 1.0, 0.75], 1, 0.25),
-        ("what counts is the best loss so far, not the epoch before", [1.0, 4.0, 3.0, 2.0, 1.5], 2, 0.125),
-        ("NaN is no improvement", [2.0, nan, 1.0, nan, nan, nan], 1, 0.125),
-        ("where all losses are NaN, the best epoch is 0", [nan, nan, nan], 1, 0.125),
-    ]
-    rng = np.random.default_rng(2)
-    for _ in range(300):
-        losses = rng.choice([*np.arange(1, 3, 0.125), nan], 12).tolist()
-        cases.append(("it is the report's rule", losses, int(rng.integers(0, 4)), float(rng.choice([0, 0.125, 0.25]))))
-    for wanted, losses, patience, epsilon in cases:
-        answer = attempt(list(losses), patience, epsilon)
-        rule, waited = early_stopping.replay(losses, patience, epsilon)
-        right = (len(waited) if waited[-1] > patience else None, rule.best_epoch)
-        attempt.pair(answer, "it returns two things: when, and the best epoch")
-        attempt.must(tuple(answer) == right, wanted, f"{tuple(answer)} instead of {right}")
-
-
 def cached(folder, weights, images, compute):
     """Features that are computed once and then read from a file.
 
@@ -157,7 +104,7 @@ def cached(folder, weights, images, compute):
 
 
 @exercise(
-    "03.3",
+    "03.2",
     "A feature cache",
     cached,
     "The file's name has to say what the features were computed from, or one trunk is given another's features.",
@@ -199,3 +146,56 @@ def _cached(attempt):
         asked(folder, trunk, images[::-1], 1, "other images are a miss")
         asked(folder, trunk, images, 0, "earlier features are still there")
         asked(other, trunk, images, 1, "features are kept in the folder, and nowhere else")
+
+
+def stop(losses, patience, epsilon):
+    """When the report's rule stops a training.
+
+    losses: the validation loss of each epoch, epoch 1 first. An epoch improves where its loss is
+    below the best one so far by more than epsilon. The training stops at the first epoch that makes
+    more than `patience` in a row without improvement. Returns the epoch after which it stops (None
+    where it does not) and the best epoch (0 where none improved).
+    """
+    best, best_epoch, waited = float("inf"), 0, 0
+    for epoch, loss in enumerate(losses, start=1):
+        if loss < best - epsilon:
+            best, best_epoch, waited = loss, epoch, 0
+        else:
+            waited += 1
+        if waited > patience:
+            return epoch, best_epoch
+    return None, best_epoch
+
+
+@exercise(
+    "03.3",
+    "Early stopping",
+    stop,
+    "Three things are remembered from epoch to epoch: the best loss, its epoch, how many have passed since.",
+    "Compare with the best loss that counted as an improvement, not with the epoch before and not with any lower one.",
+    "A comparison with NaN is False. So ask `loss < best - epsilon`, and let all else be no improvement.",
+)
+def _stop(attempt):
+    nan = float("nan")
+    cases = [  # every number is a multiple of 1/8, so that no rounding decides
+        ("epochs count from 1, and the best one is told", [3.0, 2.0, 3.0, 3.0], 1, 0.125),
+        ("a training that the rule does not stop gives None", [3.0, 2.0, 1.0], 0, 0.125),
+        ("patience is borne; only the epoch after it stops", [1.0, 2.0, 2.0, 2.0, 2.0], 2, 0.125),
+        ("only epochs in a row are counted", [4.0, 5.0, 3.0, 5.0, 2.0, 5.0, 1.0], 1, 0.125),
+        ("a tie is no improvement", [2.0, 2.0, 2.0, 1.0], 1, 0.0),
+        ("an improvement of just epsilon is none", [2.0, 1.5, 1.0, 1.0], 0, 0.5),
+        ("what counts is the best loss that was an improvement", [2.0, 1.75, 1.5, 1.25, 1.0, 0.75], 1, 0.25),
+        ("what counts is the best loss so far, not the epoch before", [1.0, 4.0, 3.0, 2.0, 1.5], 2, 0.125),
+        ("NaN is no improvement", [2.0, nan, 1.0, nan, nan, nan], 1, 0.125),
+        ("where all losses are NaN, the best epoch is 0", [nan, nan, nan], 1, 0.125),
+    ]
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        losses = rng.choice([*np.arange(1, 3, 0.125), nan], 12).tolist()
+        cases.append(("it is the report's rule", losses, int(rng.integers(0, 4)), float(rng.choice([0, 0.125, 0.25]))))
+    for wanted, losses, patience, epsilon in cases:
+        answer = attempt(list(losses), patience, epsilon)
+        rule, waited = early_stopping.replay(losses, patience, epsilon)
+        right = (len(waited) if waited[-1] > patience else None, rule.best_epoch)
+        attempt.pair(answer, "it returns two things: when, and the best epoch")
+        attempt.must(tuple(answer) == right, wanted, f"{tuple(answer)} instead of {right}")

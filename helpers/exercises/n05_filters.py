@@ -59,6 +59,43 @@ def _smoothness(attempt):
         )
 
 
+def how_far(before, after):
+    """How far a layer's filters have moved, by two measures.
+
+    before, after: weights of one shape. Returns the length of the way, |after - before|, and the same
+    as a share of the length before, |after - before| / |before|; Euclidean, over all weights.
+    """
+    way = np.linalg.norm((after - before).ravel())
+    return way, way / np.linalg.norm(before.ravel())
+
+
+@exercise(
+    "05.2",
+    "Absolute and relative change",
+    how_far,
+    "The Euclidean length of an array of weights: the root of the sum of their squares, np.linalg.norm(a.ravel()).",
+    "The share is of the weights before: of where the way began.",
+)
+def _how_far(attempt):
+    rng = np.random.default_rng(3)
+    for _ in range(30):
+        before = rng.normal(0, rng.uniform(0.01, 2), (4, 3, 5, 5))
+        after = before + rng.normal(0, rng.uniform(0.001, 1), before.shape)
+        way, share = attempt.array(attempt(before, after), (2,), "it returns two numbers: the way and the share")
+        nothing = attempt.array(attempt(before, before), (2,), "it returns two numbers: the way and the share")
+        attempt.must(
+            (nothing == 0).all(), "weights that stayed have moved by 0, by both measures", f"{nothing.tolist()}"
+        )
+        doubled = np.asarray(attempt(2 * before, 2 * after))
+        attempt.must(np.isclose(doubled[0], 2 * way), "weights twice as large go twice as far")
+        attempt.must(np.isclose(doubled[1], share), "the share does not depend on how large the weights are")
+        stretched = np.asarray(attempt(before, 3 * before))
+        words = f"{stretched[1]:.3f}: is it a share of the length after?"
+        attempt.must(np.isclose(stretched[1], 2), "weights that tripled have moved by twice their length", words)
+        right = np.sqrt(((after - before) ** 2).sum())
+        attempt.must(np.isclose(way, right), "the way is the Euclidean length", f"{way:.4f} instead of {right:.4f}")
+
+
 def sees(layers, unit):
     """The rows of the image that a unit sees.
 
@@ -88,7 +125,7 @@ def _chain(layers, side):
 
 
 @exercise(
-    "05.2",
+    "05.3",
     "What a unit sees",
     sees,
     "Begin at the unit and go down: which rows of the layer below does it see? Then which rows do those see?",
@@ -131,40 +168,3 @@ def _sees(attempt):
             known = sees(layers, unit)
             words = f"{bounds.tolist()} instead of {list(known)}"
             attempt.must(tuple(bounds) == known, "where padding is, the rows go on outside of the image", words)
-
-
-def how_far(before, after):
-    """How far a layer's filters have moved, by two measures.
-
-    before, after: weights of one shape. Returns the length of the way, |after - before|, and the same
-    as a share of the length before, |after - before| / |before|; Euclidean, over all weights.
-    """
-    way = np.linalg.norm((after - before).ravel())
-    return way, way / np.linalg.norm(before.ravel())
-
-
-@exercise(
-    "05.3",
-    "Absolute and relative change",
-    how_far,
-    "The Euclidean length of an array of weights: the root of the sum of their squares, np.linalg.norm(a.ravel()).",
-    "The share is of the weights before: of where the way began.",
-)
-def _how_far(attempt):
-    rng = np.random.default_rng(3)
-    for _ in range(30):
-        before = rng.normal(0, rng.uniform(0.01, 2), (4, 3, 5, 5))
-        after = before + rng.normal(0, rng.uniform(0.001, 1), before.shape)
-        way, share = attempt.array(attempt(before, after), (2,), "it returns two numbers: the way and the share")
-        nothing = attempt.array(attempt(before, before), (2,), "it returns two numbers: the way and the share")
-        attempt.must(
-            (nothing == 0).all(), "weights that stayed have moved by 0, by both measures", f"{nothing.tolist()}"
-        )
-        doubled = np.asarray(attempt(2 * before, 2 * after))
-        attempt.must(np.isclose(doubled[0], 2 * way), "weights twice as large go twice as far")
-        attempt.must(np.isclose(doubled[1], share), "the share does not depend on how large the weights are")
-        stretched = np.asarray(attempt(before, 3 * before))
-        words = f"{stretched[1]:.3f}: is it a share of the length after?"
-        attempt.must(np.isclose(stretched[1], 2), "weights that tripled have moved by twice their length", words)
-        right = np.sqrt(((after - before) ** 2).sum())
-        attempt.must(np.isclose(way, right), "the way is the Euclidean length", f"{way:.4f} instead of {right:.4f}")

@@ -13,40 +13,6 @@ from helpers.study.claims import Claim, claims
 from helpers.study.ledger import VERDICTS, row
 
 
-def interval(values):
-    """A 95 % interval of the mean of a few independent values.
-
-    values: (n,), n from 2 on: test accuracies of seeds, say. By Student's t, whose quantile for n
-    values is scipy.stats.t.ppf(0.975, n - 1). Returns low and high.
-    """
-    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return np.mean(values) - half, np.mean(values) + half
-
-
-@exercise(
-    "08.1",
-    "A 95 % interval",
-    interval,
-    "The mean of n values scatters less than one value does, by the root of n.",
-    "The standard deviation of a sample divides by n - 1: ddof=1.",
-    "1.96 is for a deviation that is known. From three values it is guessed, and Student's 4.30 pays for that.",
-)
-def _interval(attempt):
-    rng = np.random.default_rng(1)
-    for n in (2, 3, 5, 20):
-        covered, runs = 0, 400
-        for _ in range(runs):
-            low, high = attempt.array(attempt(rng.normal(0.4, 0.02, n)), (2,), "it returns low and high")
-            covered += low <= 0.4 <= high
-        words = f"it did in {covered / runs:.1%} of {runs} simulations with {n} values"
-        attempt.must(0.91 < covered / runs < 0.99, "it holds the true mean 95 times in 100", words)
-        values = rng.normal(0.4, 0.02, n)
-        low, high = np.asarray(attempt(values))
-        right = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
-        words = f"{low:.4f} to {high:.4f} instead of {right[0]:.4f} to {right[1]:.4f}"
-        attempt.must(np.allclose((low, high), right, rtol=1e-3), "it is Student's t interval", words)
-
-
 def verdict(reported, mean, half, margin):
     """Whether a reported number is reproduced.
 
@@ -61,7 +27,7 @@ def verdict(reported, mean, half, margin):
 
 
 @exercise(
-    "08.2",
+    "08.1",
     "A verdict that may be undecided",
     verdict,
     "Two questions, in this order: is it near enough? If not: could it be, for all that we know?",
@@ -90,6 +56,40 @@ def _verdict(attempt):
         right = "reproduced" if distance <= margin else "undecided" if distance <= half else "not reproduced"
         answer = attempt(reported, mean, half, margin)
         attempt.must(answer == right, wanted, f"{answer!r} instead of {right!r}")
+
+
+def interval(values):
+    """A 95 % interval of the mean of a few independent values.
+
+    values: (n,), n from 2 on: test accuracies of seeds, say. By Student's t, whose quantile for n
+    values is scipy.stats.t.ppf(0.975, n - 1). Returns low and high.
+    """
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return np.mean(values) - half, np.mean(values) + half
+
+
+@exercise(
+    "08.2",
+    "A 95 % interval",
+    interval,
+    "The mean of n values scatters less than one value does, by the root of n.",
+    "The standard deviation of a sample divides by n - 1: ddof=1.",
+    "1.96 is for a deviation that is known. From three values it is guessed, and Student's 4.30 pays for that.",
+)
+def _interval(attempt):
+    rng = np.random.default_rng(1)
+    for n in (2, 3, 5, 20):
+        covered, runs = 0, 400
+        for _ in range(runs):
+            low, high = attempt.array(attempt(rng.normal(0.4, 0.02, n)), (2,), "it returns low and high")
+            covered += low <= 0.4 <= high
+        words = f"it did in {covered / runs:.1%} of {runs} simulations with {n} values"
+        attempt.must(0.91 < covered / runs < 0.99, "it holds the true mean 95 times in 100", words)
+        values = rng.normal(0.4, 0.02, n)
+        low, high = np.asarray(attempt(values))
+        right = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
+        words = f"{low:.4f} to {high:.4f} instead of {right[0]:.4f} to {right[1]:.4f}"
+        attempt.must(np.allclose((low, high), right, rtol=1e-3), "it is Student's t interval", words)
 
 
 def claim():

@@ -151,29 +151,29 @@ WRONG += [
 
 WRONG += [
     (
-        "02.1",
+        "02.3",
         lambda i, m, s: ((i - m) / s).astype(np.float32).reshape(len(i), 3, *i.shape[1:3]),
         "times std, plus mean",
     ),
-    ("02.1", lambda i, m, s: ((i - m) / s).astype(np.float32).transpose(0, 3, 1, 2), "it is contiguous"),
-    ("02.1", lambda i, m, s: np.ascontiguousarray(((i - m) / s).transpose(0, 3, 1, 2)), "its type is float32"),
-    ("02.1", lambda i, m, s: n02_blobs.to_caffe(i[..., ::-1], m, s), "times std, plus mean"),
-    ("02.1", lambda i, m, s: n02_blobs.to_caffe(i, 0, 255), "times std, plus mean"),
-    ("02.1", lambda i, m, s: np.ascontiguousarray(((i - m) / s).T, np.float32), "its shape is"),
-    ("02.1", lambda i, m, s: n02_blobs.to_caffe(i - m.astype(np.uint8), 0, s), "times std, plus mean"),
-    ("02.2", lambda w, rng: rng.choice(["training", "validation", "test"], len(w)), "no pixel serves two splits"),
-    ("02.2", lambda w, rng: ["training"] * len(w), "all three splits are used"),
+    ("02.3", lambda i, m, s: ((i - m) / s).astype(np.float32).transpose(0, 3, 1, 2), "it is contiguous"),
+    ("02.3", lambda i, m, s: np.ascontiguousarray(((i - m) / s).transpose(0, 3, 1, 2)), "its type is float32"),
+    ("02.3", lambda i, m, s: n02_blobs.to_caffe(i[..., ::-1], m, s), "times std, plus mean"),
+    ("02.3", lambda i, m, s: n02_blobs.to_caffe(i, 0, 255), "times std, plus mean"),
+    ("02.3", lambda i, m, s: np.ascontiguousarray(((i - m) / s).T, np.float32), "its shape is"),
+    ("02.3", lambda i, m, s: n02_blobs.to_caffe(i - m.astype(np.uint8), 0, s), "times std, plus mean"),
+    ("02.1", lambda w, rng: rng.choice(["training", "validation", "test"], len(w)), "no pixel serves two splits"),
+    ("02.1", lambda w, rng: ["training"] * len(w), "all three splits are used"),
     (
-        "02.2",
+        "02.1",
         lambda w, rng: [("training", "validation", "test")[row // 34] for row, _, _ in w],
         "all three splits are used",
     ),
-    ("02.2", lambda w, rng: ["train"] * len(w), "the splits are"),
-    ("02.2", lambda w, rng: n02_blobs.share_out(w[:3], rng), "every window gets a split"),
+    ("02.1", lambda w, rng: ["train"] * len(w), "the splits are"),
+    ("02.1", lambda w, rng: n02_blobs.share_out(w[:3], rng), "every window gets a split"),
 ]
 
 
-@wrong("02.2", "no pixel serves two splits")
+@wrong("02.1", "no pixel serves two splits")
 def neighbours_of_neighbours_are_forgotten(windows, rng):
     names = ["training", "validation", "test"]
     group = []
@@ -183,42 +183,42 @@ def neighbours_of_neighbours_are_forgotten(windows, rng):
     return [names[g % 3] for g in group]
 
 
-@wrong("02.2", "all three splits are used")
+@wrong("02.1", "all three splits are used")
 def touching_counts_as_overlapping(windows, rng):
     return n02_blobs.share_out([(row, column, side + 1) for row, column, side in windows], rng)
 
 
-@wrong("02.2", "all three splits are used")
+@wrong("02.1", "all three splits are used")
 def the_same_rows_are_enough(windows, rng):
     return n02_blobs.share_out([(row, 0, side) for row, _, side in windows], rng)
 
 
-@wrong("02.3", "the mean is NumPy's")
+@wrong("02.2", "the mean is NumPy's")
 def mean_of_means(batches):
     parts = [(batch.mean(axis=(0, 1, 2)), batch.std(axis=(0, 1, 2))) for batch in batches]
     return np.mean(parts, axis=0)
 
 
-@wrong("02.3", "the std is NumPy's")
+@wrong("02.2", "the std is NumPy's")
 def mean_of_deviations(batches):
     batches = list(batches)
     pixels = np.concatenate([batch.reshape(-1, 3) for batch in batches])
     return pixels.mean(axis=0), np.mean([batch.reshape(-1, 3).std(axis=0) for batch in batches], axis=0)
 
 
-@wrong("02.3", "it runs without an error")
+@wrong("02.2", "it runs without an error")
 def read_twice(batches):
     mean = np.concatenate([batch.reshape(-1, 3) for batch in batches]).mean(axis=0)
     return mean, np.concatenate([batch.reshape(-1, 3) for batch in batches]).std(axis=0)
 
 
-@wrong("02.3", "the std is NumPy's")
+@wrong("02.2", "the std is NumPy's")
 def squares_in_uint8(batches):
     pixels = np.concatenate([batch.reshape(-1, 3) for batch in batches])
     return pixels.mean(axis=0), np.sqrt(np.abs((pixels**2).mean(axis=0) - pixels.mean(axis=0) ** 2))
 
 
-@wrong("02.3", "the mean is three numbers")
+@wrong("02.2", "the mean is three numbers")
 def all_channels_together(batches):
     pixels = np.concatenate([batch.ravel() for batch in batches])
     return pixels.mean(), pixels.std()
@@ -322,18 +322,18 @@ def rule(
 
 
 WRONG += [
-    ("03.2", rule(first=0), "epochs count from 1"),
-    ("03.2", rule(late=lambda waited, patience: waited >= patience), "epochs count from 1"),
-    ("03.2", rule(lambda loss, best, before, eps: loss <= best - eps), "a tie is no improvement"),
-    ("03.2", rule(lambda loss, best, before, eps: loss < best), "an improvement of just epsilon is none"),
-    ("03.2", rule(lambda loss, best, before, eps: loss < before - eps), "what counts is the best loss"),
-    ("03.2", rule(lambda loss, best, before, eps: not loss >= best - eps), "NaN is no improvement"),
-    ("03.2", rule(reset=False), "only epochs in a row"),
-    ("03.2", lambda losses, patience, epsilon: int(np.argmin(losses)) + 1, "it returns two things"),
+    ("03.3", rule(first=0), "epochs count from 1"),
+    ("03.3", rule(late=lambda waited, patience: waited >= patience), "epochs count from 1"),
+    ("03.3", rule(lambda loss, best, before, eps: loss <= best - eps), "a tie is no improvement"),
+    ("03.3", rule(lambda loss, best, before, eps: loss < best), "an improvement of just epsilon is none"),
+    ("03.3", rule(lambda loss, best, before, eps: loss < before - eps), "what counts is the best loss"),
+    ("03.3", rule(lambda loss, best, before, eps: not loss >= best - eps), "NaN is no improvement"),
+    ("03.3", rule(reset=False), "only epochs in a row"),
+    ("03.3", lambda losses, patience, epsilon: int(np.argmin(losses)) + 1, "it returns two things"),
 ]
 
 
-@wrong("03.2", "what counts is the best loss that was an improvement")
+@wrong("03.3", "what counts is the best loss that was an improvement")
 def the_lowest_of_all_is_compared_with(losses, patience, epsilon):
     lowest, best_epoch, waited = float("inf"), 0, 0
     for epoch, loss in enumerate(losses, start=1):
@@ -345,7 +345,7 @@ def the_lowest_of_all_is_compared_with(losses, patience, epsilon):
     return None, best_epoch
 
 
-@wrong("03.2", "a training that the rule does not stop")
+@wrong("03.3", "a training that the rule does not stop")
 def never_none(losses, patience, epsilon):
     epoch, best = n03_last_layer.stop(losses, patience, epsilon)
     return epoch or len(losses), best
@@ -370,7 +370,7 @@ def cache(name, keep=True):
 STORE = {}
 
 
-@wrong("03.3", "features are kept in the folder")
+@wrong("03.2", "features are kept in the folder")
 def in_memory(folder, weights, images, compute):
     key = (images.tobytes(), *(weights[name].tobytes() for name in sorted(weights)))
     if key not in STORE:
@@ -379,30 +379,30 @@ def in_memory(folder, weights, images, compute):
 
 
 WRONG += [
-    ("03.3", cache(lambda weights, images: "features"), "a weight that changed"),
-    ("03.3", cache(lambda weights, images: hash(images.tobytes())), "a weight that changed"),
+    ("03.2", cache(lambda weights, images: "features"), "a weight that changed"),
+    ("03.2", cache(lambda weights, images: hash(images.tobytes())), "a weight that changed"),
     (
-        "03.3",
+        "03.2",
         cache(lambda weights, images: hash(weights["conv"].tobytes() + images.tobytes())),
         "a weight that changed",
     ),
     (
-        "03.3",
+        "03.2",
         cache(lambda weights, images: sum(w.sum() for w in weights.values()) + images.sum()),
         "a weight that changed",
     ),
     (
-        "03.3",
+        "03.2",
         cache(lambda weights, images: hash(b"".join(sorted(w.tobytes() for w in weights.values())) + images.tobytes())),
         "two layers exchanged",
     ),
     (
-        "03.3",
+        "03.2",
         cache(lambda weights, images: hash(b"".join(weights[name].tobytes() for name in sorted(weights)))),
         "other images are a miss",
     ),
-    ("03.3", cache(lambda weights, images: id(weights), keep=False), "the second time nothing is computed"),
-    ("03.3", lambda folder, weights, images, compute: compute(weights, images), "the second time nothing is computed"),
+    ("03.2", cache(lambda weights, images: id(weights), keep=False), "the second time nothing is computed"),
+    ("03.2", lambda folder, weights, images, compute: compute(weights, images), "the second time nothing is computed"),
 ]
 
 # 04
@@ -581,22 +581,22 @@ def walk(order=reversed, first=lambda y, k, s, p: y * s - p, last=lambda y, k, s
 
 
 WRONG += [
-    ("05.2", walk(order=list), "the last row is one"),
-    ("05.2", walk(last=lambda y, k, s, p: y * s - p + k), "the last row is one"),
-    ("05.2", walk(first=lambda y, k, s, p: y * s, last=lambda y, k, s, p: y * s + k - 1), "the last row is one"),
+    ("05.3", walk(order=list), "the last row is one"),
+    ("05.3", walk(last=lambda y, k, s, p: y * s - p + k), "the last row is one"),
+    ("05.3", walk(first=lambda y, k, s, p: y * s, last=lambda y, k, s, p: y * s + k - 1), "the last row is one"),
     (
-        "05.2",
+        "05.3",
         walk(first=lambda y, k, s, p: y - p, last=lambda y, k, s, p: y - p + k - 1),
         "pixels outside change nothing",
     ),
-    ("05.2", lambda layers, unit: np.clip(n05_filters.sees(layers, unit), 0, 63), "where padding is"),
-    ("05.2", lambda layers, unit: n05_filters.sees(layers, unit)[1], "it returns the first and the last row"),
-    ("05.3", lambda b, a: (np.abs(a - b).mean(), np.abs(a - b).mean() / np.abs(b).mean()), "the way is the Euclidean"),
-    ("05.3", lambda b, a: (np.linalg.norm(a - b), np.linalg.norm(a - b) / np.linalg.norm(a)), "weights that tripled"),
-    ("05.3", lambda b, a: np.linalg.norm(a) - np.linalg.norm(b), "it returns two numbers"),
-    ("05.3", lambda b, a: (np.sum((a - b) ** 2), np.sum((a - b) ** 2) / np.sum(b**2)), "weights twice as large"),
-    ("05.3", lambda b, a: (np.linalg.norm(a - b), np.linalg.norm(a - b)), "the share does not depend"),
-    ("05.3", lambda b, a: (np.linalg.norm(a), np.linalg.norm(a) / np.linalg.norm(b)), "weights that stayed"),
+    ("05.3", lambda layers, unit: np.clip(n05_filters.sees(layers, unit), 0, 63), "where padding is"),
+    ("05.3", lambda layers, unit: n05_filters.sees(layers, unit)[1], "it returns the first and the last row"),
+    ("05.2", lambda b, a: (np.abs(a - b).mean(), np.abs(a - b).mean() / np.abs(b).mean()), "the way is the Euclidean"),
+    ("05.2", lambda b, a: (np.linalg.norm(a - b), np.linalg.norm(a - b) / np.linalg.norm(a)), "weights that tripled"),
+    ("05.2", lambda b, a: np.linalg.norm(a) - np.linalg.norm(b), "it returns two numbers"),
+    ("05.2", lambda b, a: (np.sum((a - b) ** 2), np.sum((a - b) ** 2) / np.sum(b**2)), "weights twice as large"),
+    ("05.2", lambda b, a: (np.linalg.norm(a - b), np.linalg.norm(a - b)), "the share does not depend"),
+    ("05.2", lambda b, a: (np.linalg.norm(a), np.linalg.norm(a) / np.linalg.norm(b)), "weights that stayed"),
 ]
 
 # 06
@@ -724,17 +724,17 @@ def with_half(half):
 
 
 WRONG += [
-    ("08.1", with_half(lambda v, n: 1.96 * np.std(v, ddof=1) / np.sqrt(n)), "it holds the true mean"),
-    ("08.1", with_half(lambda v, n: stats.t.ppf(0.975, n - 1) * np.std(v, ddof=1)), "it is Student's t interval"),
-    ("08.1", with_half(lambda v, n: stats.t.ppf(0.975, n - 1) * np.std(v) / np.sqrt(n)), "it"),
+    ("08.2", with_half(lambda v, n: 1.96 * np.std(v, ddof=1) / np.sqrt(n)), "it holds the true mean"),
+    ("08.2", with_half(lambda v, n: stats.t.ppf(0.975, n - 1) * np.std(v, ddof=1)), "it is Student's t interval"),
+    ("08.2", with_half(lambda v, n: stats.t.ppf(0.975, n - 1) * np.std(v) / np.sqrt(n)), "it"),
     (
-        "08.1",
+        "08.2",
         with_half(lambda v, n: stats.t.ppf(0.95, n - 1) * np.std(v, ddof=1) / np.sqrt(n)),
         "it holds the true mean",
     ),
-    ("08.1", with_half(lambda v, n: stats.t.ppf(0.975, n) * np.std(v, ddof=1) / np.sqrt(n)), "it holds the true mean"),
-    ("08.1", lambda v: (np.min(v), np.max(v)), "it holds the true mean"),
-    ("08.1", lambda v: np.std(v), "it returns low and high"),
+    ("08.2", with_half(lambda v, n: stats.t.ppf(0.975, n) * np.std(v, ddof=1) / np.sqrt(n)), "it holds the true mean"),
+    ("08.2", lambda v: (np.min(v), np.max(v)), "it holds the true mean"),
+    ("08.2", lambda v: np.std(v), "it returns low and high"),
 ]
 
 
@@ -747,18 +747,18 @@ def judge(near=lambda d, m: d <= m, could=lambda d, h, m: d <= h, distance=lambd
 
 
 WRONG += [
-    ("08.2", judge(near=lambda d, m: d < m), "the margin itself is within it"),
-    ("08.2", judge(could=lambda d, h, m: d <= h + m), "margin and interval do not add up"),
-    ("08.2", judge(could=lambda d, h, m: not d > h), "a single seed has no interval"),
-    ("08.2", judge(distance=lambda r, mean: mean - r), "far below"),
-    ("08.2", judge(could=lambda d, h, m: False), "an interval that contains"),
-    ("08.2", lambda r, mean, half, m: "undecided" if abs(mean - r) <= half else "reproduced", "far off"),
+    ("08.1", judge(near=lambda d, m: d < m), "the margin itself is within it"),
+    ("08.1", judge(could=lambda d, h, m: d <= h + m), "margin and interval do not add up"),
+    ("08.1", judge(could=lambda d, h, m: not d > h), "a single seed has no interval"),
+    ("08.1", judge(distance=lambda r, mean: mean - r), "far below"),
+    ("08.1", judge(could=lambda d, h, m: False), "an interval that contains"),
+    ("08.1", lambda r, mean, half, m: "undecided" if abs(mean - r) <= half else "reproduced", "far off"),
     (
-        "08.2",
+        "08.1",
         lambda r, mean, half, m: "undecided" if m < half else "reproduced" if abs(mean - r) <= m else "not reproduced",
         "far off",
     ),
-    ("08.2", lambda r, mean, half, m: abs(mean - r) <= m, "within the margin it is reproduced"),
+    ("08.1", lambda r, mean, half, m: abs(mean - r) <= m, "within the margin it is reproduced"),
 ]
 
 
