@@ -10,6 +10,7 @@ import inspect
 import json
 import reprlib
 import signal
+import textwrap
 import threading
 import traceback
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import pandas as pd
 from helpers import course
 
 LIMIT = 5  # seconds that a check may take, whatever loops it is given
+WIDTH = 80  # characters of a message, behind its title
 PATIENCE = 2  # failures before the first hint; each further failure gives the next
 EXERCISES = {}  # number: Exercise, in the order of the notebooks
 _PASSED = {}  # number: the function that passed in this kernel
@@ -151,14 +153,14 @@ def check(number, function):
     record["failures"] += 1
     _keep(number, record)
     print(f"✗ {heading}: not yet.")
-    print(f"  should hold: {unmet.wanted}")
-    for title, words in (("found", unmet.found), ("went in", attempt.given), ("came out", attempt.answer)):
+    told = {"should hold": unmet.wanted, "found": unmet.found, "went in": attempt.given, "came out": attempt.answer}
+    for title, words in told.items():
         if words:
-            print(f"  {title + ':':12} {words}")
+            print(_wrapped(f"  {title + ':':12} ", words))
     hint = record["failures"] - PATIENCE
     if hint >= 0:
         hint = min(hint, len(chosen.hints) - 1)
-        print(f"\n  Hint {hint + 1} of {len(chosen.hints)}: {chosen.hints[hint]}")
+        print(_wrapped(f"\n  Hint {hint + 1} of {len(chosen.hints)}: ", chosen.hints[hint]))
         if hint == len(chosen.hints) - 1:
             print(f"  That was the last one; exercises.solution({number!r}) shows the course's own version.")
 
@@ -261,6 +263,12 @@ def describe(value):
 
 def _kind(value):
     return f"<{type(value).__name__}>" if value is not None else "None"
+
+
+def _wrapped(title, words):
+    """A title and words behind it, in lines short enough for a notebook, those after the first below the words."""
+    lines = [line for part in words.splitlines() for line in textwrap.wrap(part, WIDTH) or [""]]
+    return title + ("\n" + " " * len(title.strip("\n"))).join(lines)
 
 
 def _path(number):

@@ -65,6 +65,20 @@ def _net(rng, group=1, bias=True, inner=False, siamese=False):
     return spec.to_proto()
 
 
+def _in_words(net, shapes):
+    """A line for each layer that has parameters."""
+    lines = []
+    for layer in net.layer:
+        convolution = layer.type == "Convolution"
+        spec = layer.convolution_param if convolution else layer.inner_product_param
+        if convolution or layer.type == "InnerProduct":
+            own = f" kernel_size {spec.kernel_size[0]}, group {spec.group}," if convolution else ""
+            shared = f", param {layer.param[0].name}" if layer.param else ""
+            reads = f"{layer.name} reads {shapes[layer.bottom[0]]}"
+            lines.append(f"{reads}: num_output {spec.num_output},{own} bias_term {spec.bias_term}{shared}")
+    return "\n".join(lines)
+
+
 @exercise(
     "06.1",
     "Count parameters",
@@ -88,7 +102,7 @@ def _count(attempt):
             net = _net(rng, **kind)
             shapes, right = nets.blob_shapes(net), sum(nets.parameter_counts(net).values())
             mine = attempt(net, shapes)
-            attempt.must(mine == right, wanted, f"{mine} where Caffe has {right}, in\n{net}".replace("\n", "\n    "))
+            attempt.must(mine == right, wanted, f"{mine} where Caffe has {right}, in\n{_in_words(net, shapes)}")
 
 
 def strict_control(puzzles, random_trunk, train_last_layer):
