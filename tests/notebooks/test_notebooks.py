@@ -109,6 +109,35 @@ def test_links_work_in_jupyterlab_in_colab_and_on_a_page(path):
     assert not [name for name in ours if not (ROOT / name).is_file()]
 
 
+BOX = re.compile(r"<details><summary><b>Concept: (.*?)</b></summary>\n\n(.*?)\n</details>", re.DOTALL)
+CONCEPTS = {
+    "Adam", "BatchNorm, and why it folds", "Glorot's and He's initial weights", "ReLU", "convolution and stride",
+    "dropout", "early stopping", "fine-tuning", "learning-rate policies", "local response normalisation (LRN)",
+    "pooling", "siamese branches and shared parameters", "softmax and cross-entropy", "weight decay and L2",
+}  # fmt: skip
+
+
+def test_each_concept_has_one_short_box_with_a_formula_and_a_source():
+    boxes = [box for path in PATHS for cell in read(path).cells for box in BOX.findall(cell.source)]
+    assert sorted(title for title, _ in boxes) == sorted(CONCEPTS)
+    for title, text in boxes:
+        assert len(text.split()) <= 110 and LINK.search(text) and re.search(r"\*[^*]*[=+←][^*]*\*", text), title
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_no_answer_stands_beneath_its_question(path):
+    """After a question come a cell to run, a folded answer, a function to write, or the next section."""
+    blocks = []
+    for cell in read(path).cells:
+        blocks += re.split(r"\n\n+", cell.source.strip()) if cell.cell_type == "markdown" else ["code"]
+    asked = [number for number, block in enumerate(blocks) if re.search(r"\*\*(First a q|Q)uestions?", block)]
+    assert asked
+    for number in asked:
+        assert blocks[number + 1].startswith(("code", "<details>", "**Write", "**Predict", "**Q", "## ")), blocks[
+            number
+        ]
+
+
 def test_a_page_links_to_pages(tmp_path):
     cell = nbformat.v4.new_markdown_cell("[next](02_next.ipynb) and [far](https://example.org/far.ipynb)")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "01_first.ipynb")
