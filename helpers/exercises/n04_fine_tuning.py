@@ -69,7 +69,7 @@ def _transplant(attempt):
     for one in (net, donor):
         one.blobs["data"].data[...] = images
         one.forward()
-    same = np.array_equal(net.blobs["fc6"].data, donor.blobs["fc6"].data)
+    same = np.allclose(net.blobs["fc6"].data, donor.blobs["fc6"].data, atol=1e-6)
     attempt.must(same, "with all layers copied the net gives the donor's logits")
 
 
@@ -182,17 +182,12 @@ def _paired_interval(attempt):
     big = np.repeat(np.arange(20), [181, *[1] * 19])
     low, high = tried(big == 0, big < 0, big, 2)
     attempt.must(high > 0.5, "each image counts alike, those of a large block too", f"the interval ends at {high:.2f}")
-    mean_difference, covered, widths, differences, runs = (
-        np.mean([np.subtract(*map(np.mean, answers(400)[:2])) for _ in range(40)]),
-        0,
-        [],
-        [],
-        60,
-    )
+    expected = np.mean([np.subtract(*map(np.mean, answers(400)[:2])) for _ in range(40)])
+    covered, widths, differences, runs = 0, [], [], 60
     for seed in range(runs):
         a, b, block = answers(24)
         low, high = tried(a, b, block, seed)
-        covered += low <= mean_difference <= high
+        covered += low <= expected <= high
         widths.append(high - low)
         differences.append(a.mean() - b.mean())
     words = f"it did in {covered} of {runs} simulated comparisons"

@@ -1,11 +1,14 @@
 """Notebook 05: smoothness at any distance, what a unit sees, and change by two measures."""
 
+import contextlib
+
 import caffe
 import numpy as np
 from caffe import layers as L, params as P
 
 from helpers import nets
 from helpers.exercises.engine import exercise
+from helpers.training import device
 
 
 def smoothness(weights, lag):
@@ -109,6 +112,16 @@ def sees(layers, unit):
     return first, last
 
 
+@contextlib.contextmanager
+def _on_cpu():
+    """There no algorithm mixes in pixels that a unit does not see; on a GPU one by Fourier transform may."""
+    caffe.set_mode_cpu()
+    try:
+        yield
+    finally:
+        device.use()
+
+
 def _chain(layers, side):
     """A net of one channel with these layers, positive weights, and no label."""
     spec = caffe.NetSpec()
@@ -132,6 +145,7 @@ def _chain(layers, side):
     "Row y of a layer sees rows y * stride - pad to y * stride - pad + kernel - 1 of what lies below.",
     "The first row follows from the first, the last from the last. Walk reversed(layers): the first is at the image.",
 )
+@_on_cpu()
 def _sees(attempt):
     rng, side = np.random.default_rng(2), 64
     chains = [

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 
+import mutants
 import nbformat
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from conftest import ROOT
 from wrong_answers import WRONG
 
 from helpers import exercises
-from helpers.exercises import engine, n01_puzzles
+from helpers.exercises import careful, engine, n01_puzzles, n03_last_layer
 from helpers.exercises.engine import EXERCISES, Attempt, check, empty
 
 NOTEBOOKS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("*.ipynb")}
@@ -85,6 +86,33 @@ def test_with_the_courses_own_version_in_its_place_a_cell_passes(number, capsys)
     exec(inspect.getsource(reference) + "\n" + check_it, names)
     assert capsys.readouterr().out.startswith(f"✓ {number}")
     assert exercises.use(number) is names[reference.__name__]
+
+
+def test_mutants_of_a_solution_are_caught(monkeypatch, capsys):
+    monkeypatch.setattr(engine, "LIMIT", engine.LIMIT)  # main shortens it
+    assert not mutants.main(["03.3"])
+    assert re.match(r"\d{2} mutants: \d{2} caught, 0 explained, 0 neither", capsys.readouterr().out)
+    monkeypatch.setattr(engine, "examine", lambda attempt: None)
+    assert mutants.main(["03.3"]) and "[FAIL] 03.3  if loss <= best - epsilon:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "data, labels, count, words",
+    [
+        ((4, 64, 64, 3), (4,), 1, r"the blob data is \(4, 64, 64, 3\); a batch is \(n, 3, 64, 64\)"),
+        ((0, 3, 64, 64), (0,), 1, r"the blob data is \(0, 3, 64, 64\)"),
+        ((4, 3, 64, 64), (3,), 1, r"the blob label is \(3,\), and data holds 4 images"),
+        ((4, 3, 64, 64), (4,), 0, r"step\(0\): give the number of iterations"),
+        ((-4, 3, 64, 64), (4,), 1, "negative dimensions"),
+    ],
+)
+def test_what_caffe_would_die_of_is_an_exception(data, labels, count, words):
+    solver = careful.CarefulSolver(n03_last_layer._fresh_solver(n03_last_layer._task()[0]), n03_last_layer.CLASSES)
+    with pytest.raises(ValueError, match=words):
+        solver.net.blobs["data"].reshape(*data)
+        solver.net.blobs["label"].reshape(*labels)
+        solver.step(count)
+    assert solver.iter == 0
 
 
 def test_no_answer_stands_in_a_notebook():

@@ -65,6 +65,8 @@ def test_runs_from_top_to_bottom(path, shared_runs, monkeypatch):
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)  # raises CellExecutionError with the traceback
+            if "exercise" in cell.metadata.get("tags", []):
+                solve(client, index, re.search(r'check\("([\d.]+)"', cell.source)[1])
     stubs = [cell for cell in notebook.cells if "exercise" in cell.metadata.get("tags", [])]
     assert stubs and all("not written yet" in cell.outputs[0].text for cell in stubs)
 
@@ -75,6 +77,13 @@ def test_runs_from_top_to_bottom(path, shared_runs, monkeypatch):
     assert figures and all(re.search(r'alt="[^"]{15,}"', figure) for figure in figures)
     assert not [output for output in outputs if "image/png" in output.get("data", {})], "a figure without alt text"
     assert "The settings changed" not in str(outputs), "two notebooks train the same experiment with different settings"
+
+
+def solve(client, index, number):
+    """Give the check behind the cell at `index` the course's own version: it passes, and the notebook goes on."""
+    right = nbformat.v4.new_code_cell(f'exercises.check("{number}", exercises.use("{number}"))')
+    client.execute_cell(right, index)
+    assert f"✓ {number}" in right.outputs[0].text
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
