@@ -195,10 +195,15 @@ def solution(number):
     print(inspect.getsource(chosen.reference))
 
 
-def progress():
-    """A table of all exercises: what has passed, how often the others were tried, which solutions were looked at."""
+def progress(notebook=""):
+    """A table of exercises: what has passed, how often the others were tried, which solutions were looked at.
+
+    notebook: "03", say, for its exercises alone.
+    """
     rows = {}
     for number, one in EXERCISES.items():
+        if not number.startswith(notebook):
+            continue
         record = _record(number)
         state = "passed" if record["passed"] else "tried" if record["failures"] else "open"
         seen = "yes" if record["seen"] else ""

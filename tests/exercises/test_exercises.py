@@ -162,6 +162,7 @@ def test_what_was_tried_is_remembered_by_a_later_kernel(runs, capsys):
     assert table.loc["01.2"].tolist() == ["Undo a permutation", "tried", 1, ""]
     assert table.loc["01.3", "state"] == "passed" and table.loc["02.3", "solution seen"] == "yes"
     assert table.loc["03.1", "state"] == "open"
+    assert list(exercises.progress("03").index) == ["03.1", "03.2", "03.3"]
     assert sorted(path.name for path in (runs / "exercises").glob("*.json")) == ["01.2.json", "01.3.json", "02.3.json"]
     check("01.3", lambda tiles: tiles)  # a later failure takes nothing away
     assert exercises.progress().loc["01.3"].tolist()[1:3] == ["passed", 1]
