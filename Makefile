@@ -2,6 +2,7 @@
 # make site     the executed notebooks, texts and results as a web site: build/site/, after make course
 # make test     every test
 # make fuzz     10,000 damaged files for each reader of files from elsewhere, and as many geometries for Caffe's layers
+# make mutants  spoil the exercises' reference solutions one place at a time: each check has to notice
 # make lab      open the notebooks in JupyterLab
 # make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes),
 #               and how fast explorers answer: benchmarks/explorers.md (1 minute)
@@ -20,7 +21,7 @@ PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: course site pictures test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check colab-versions badges clean
+.PHONY: course site pictures test browser fuzz mutants lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check colab-versions badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -44,6 +45,9 @@ browser:
 
 fuzz: $(SETUP)
 	JIGSAW_FUZZ=10000 $(PYTHON) -m pytest tests/data/test_fuzz.py tests/setup/test_caffe_cpp.py -k 'fuzz' $(ARGS)
+
+mutants: $(SETUP)
+	$(PYTHON) scripts/mutants.py $(ARGS)
 
 lab: $(SETUP)
 	$(PYTHON) -m jupyterlab notebooks

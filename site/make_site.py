@@ -80,7 +80,8 @@ def relinked(text, source, output=False):
             f'<a href="{page.partition(".")[0]}.html{anchor}">{words}</a>' if output else f"[{words}]({page}{anchor})"
         )
 
-    return LINK.sub(link, BADGE.sub(r"[\1](\2)", text))
+    here = text.replace(f"]({address()}/blob/main/", "](" + "../" * source.count("/"))  # a file's full address
+    return LINK.sub(link, BADGE.sub(r"[\1](\2)", here))
 
 
 def saved(content, folder):

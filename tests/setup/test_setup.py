@@ -406,7 +406,8 @@ def test_badges_are_rewritten_to_a_new_address(tmp_path):
             "source": [
                 badge.format("old/place"),
                 "!git clone -q --depth=1 https://github.com/old/place\n",
-                "see https://github.com/BVLC/caffe",
+                "see https://github.com/BVLC/caffe/blob/master/include/caffe/filler.hpp",
+                "[card](https://github.com/old/place/blob/main/helpers/pretrained/card.md)",
             ]
         }
     ]
@@ -419,7 +420,8 @@ def test_badges_are_rewritten_to_a_new_address(tmp_path):
     assert json.loads(changed[notebook])["cells"][0]["source"] == [
         badge.format("new/home"),
         "!git clone -q --depth=1 https://github.com/new/home\n",
-        "see https://github.com/BVLC/caffe",
+        "see https://github.com/BVLC/caffe/blob/master/include/caffe/filler.hpp",
+        "[card](https://github.com/new/home/blob/main/helpers/pretrained/card.md)",
     ]
 
 

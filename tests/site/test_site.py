@@ -77,6 +77,7 @@ def test_every_link_within_the_site_leads_to_a_page_and_an_anchor(site):
             assert not anchor or target not in pages or unquote(anchor) in pages[target].ids, f"{name} links to {link}"
             followed += 1
     assert followed > 500
+    assert "trunk.html" in pages["08_conclusions.html"].links  # by the full address in the notebook, for Colab
 
 
 def test_figures_are_files_numbered_in_order_with_their_text_as_caption(site):
