@@ -1,8 +1,5 @@
 """Sphinx's settings for the course's site; site/make_site.py prepares the sources and calls Sphinx."""
 
-import latex2mathml.converter
-from docutils import nodes
-
 project = "The jigsaw course"
 author, copyright = "", ""
 extensions = ["myst_nb"]
@@ -10,25 +7,9 @@ nb_execution_mode = "off"  # make course has executed them
 nb_merge_streams = True
 nb_code_prompt_show = "Set-up: show {type}"
 nb_code_prompt_hide = "Set-up: hide {type}"
-myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 html_theme = "furo"  # small, light and dark, no request to another host
 html_title = project
 html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_show_sphinx = html_show_copyright = html_copy_source = html_show_sourcelink = False
-html_math_renderer = "mathml"
-
-
-def _mathml(display):
-    def visit(translator, node):
-        """A formula as MathML, which browsers draw by themselves."""
-        translator.body.append(latex2mathml.converter.convert(node.astext(), display=display))
-        translator.body.append("\n" * (display == "block"))
-        raise nodes.SkipNode
-
-    return visit, None
-
-
-def setup(app):
-    app.add_html_math_renderer("mathml", _mathml("inline"), _mathml("block"))

@@ -96,18 +96,6 @@ def test_an_unexecuted_folder_says_what_to_do(tmp_path):
         make_site.main(tmp_path, tmp_path / "site")
 
 
-def test_formulas_are_mathml(tmp_path):
-    from conf import _mathml
-    from docutils import nodes
-
-    class Translator:
-        body = []
-
-    with pytest.raises(nodes.SkipNode):
-        _mathml("block")[0](Translator, nodes.math_block("", r"\frac{a}{b}"))
-    assert "<mfrac><mrow><mi>a</mi></mrow><mrow><mi>b</mi></mrow></mfrac>" in Translator.body[0]
-
-
 @pytest.fixture(scope="module")
 def served(site):
     """The address of the site below a path of a server."""
