@@ -32,8 +32,13 @@ import time
 import zipfile
 import zlib
 
-RELEASE, VERSION = "brocolli-caffe", "9.0.2"
-SHA256 = "c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a"
+CAFFE = "brocolli-caffe-9.0.2"
+PROTOBUF = "grpcio-tools-1.54.3"  # carries protobuf 3.21.12
+# Source releases on the Python package index and their SHA-256.
+SOURCES = {
+    CAFFE: "c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a",
+    PROTOBUF: "baff375130c155b47d44b7dbe6dc5bd0e3334804669774869b1d0cf5ce14d297",
+}
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
@@ -69,20 +74,17 @@ NOT_OURS = (
     "CPLUS_INCLUDE_PATH",
 )
 
-# apt package -> a header that only it provides (protobuf-compiler is found as a command instead).
+# apt package -> a header that only it provides.
 HEADERS = {
-    "libprotobuf-dev": "google/protobuf/message.h",
     "libgoogle-glog-dev": "glog/logging.h",
     "libgflags-dev": "gflags/gflags.h",
-    "libopenblas-dev": "cblas.h",
     "libhdf5-dev": "hdf5.h",
 }
-COMMANDS = {"g++": "c++", "protobuf-compiler": "protoc"}
 
 
 def missing_system_packages():
     """Names of the apt packages whose command or header is not found on this machine."""
-    missing = [package for package, command in COMMANDS.items() if not shutil.which(command)]
+    missing = [] if shutil.which("c++") else ["g++"]
     if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
         missing.append(f"libpython{sysconfig.get_python_version()}-dev")
     if "g++" in missing:
@@ -194,10 +196,10 @@ def workplace():
         return pathlib.Path(tempfile.mkdtemp(prefix="jigsaw-course-"))
 
 
-def pip(*words, **options):
-    """Run pip in an environment that is ours."""
+def pip(*words, environment=(), **options):
+    """Run pip in an environment that is ours, with the variables of `environment` beside it."""
     kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
-    return subprocess.run([sys.executable, "-m", "pip", *words], env=kept | PIP, **options)
+    return subprocess.run([sys.executable, "-m", "pip", *words], env=kept | PIP | dict(environment), **options)
 
 
 def fail(what, way_out, log=None):
@@ -213,33 +215,26 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def source_archive():
-    """Path of the pinned source archive in the cache, downloaded by pip and verified by its sha256."""
-    name = f"{RELEASE}-{VERSION}.tar.gz"
-    for archive in (CACHE / name, workplace() / name):
-        if os.access(archive, os.R_OK) and archive.is_file() and sha256(archive) == SHA256:
+def source_archive(release):
+    """Path of one of SOURCES in the cache, downloaded by pip and verified by its sha256."""
+    (name, version), hashed = release.rsplit("-", 1), SOURCES[release]
+    for archive in (CACHE / f"{release}.tar.gz", workplace() / f"{release}.tar.gz"):
+        if os.access(archive, os.R_OK) and archive.is_file() and sha256(archive) == hashed:
             return archive
-    print(f"Downloading {RELEASE} {VERSION} from the Python package index", file=sys.stderr)
+    print(f"Downloading {name} {version} from the Python package index", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=workplace()) as folder:
         folder = pathlib.Path(folder)
-        (folder / "requirements.txt").write_text(f"{RELEASE}=={VERSION} --hash=sha256:{SHA256}\n")
+        (folder / "requirements.txt").write_text(f"{name}=={version} --hash=sha256:{hashed}\n")
+        # pip asks a source release for its metadata, and that of 2023 imports what setuptools had until then.
+        (folder / "constraints.txt").write_text("setuptools<81\n")
+        words = ["download", "--no-deps", "--no-binary", name, "--require-hashes", "-r", "requirements.txt"]
+        constraints = {f"PIP_{kind}CONSTRAINT": str(folder / "constraints.txt") for kind in ("", "BUILD_")}
         log = folder / "download.log"
         with log.open("w") as out:
-            code = pip(
-                "download",
-                "--no-deps",
-                "--no-binary",
-                RELEASE,
-                "--require-hashes",
-                "-r",
-                "requirements.txt",
-                cwd=folder,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            ).returncode
+            code = pip(*words, environment=constraints, cwd=folder, stdout=out, stderr=subprocess.STDOUT).returncode
         if code or not (folder / archive.name).exists():
             fail(
-                f"The source release {RELEASE} {VERSION} could not be downloaded or did not match its sha256.",
+                f"The source release {name} {version} could not be downloaded or did not match its sha256.",
                 "check the network connection and run the same command again.",
                 log,
             )
@@ -251,7 +246,7 @@ def cache_key(device):
     """Everything the wheel depends on: source, build files, Python, device, and the system's libraries."""
     release = platform.freedesktop_os_release()
     parts = [
-        SHA256,
+        *SOURCES.values(),
         device.key,
         sysconfig.get_config_var("SOABI"),
         platform.machine(),
@@ -339,17 +334,18 @@ def compile_wheel(device, home):
             f"The CUDA toolkit lacks what these packages hold: {missing}",
             f"{sys.executable} -m pip install {missing}    (colab_setup.sh does it, too)",
         )
-    archive = source_archive()
+    archives = [source_archive(release) for release in SOURCES]
     minutes = "four to six" if device.cuda else "two to three"
     print(f"Building the Caffe wheel ({minutes} minutes on two cores, once)", file=sys.stderr)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        with tarfile.open(archive) as tar:
-            # Python before 3.10.12 and 3.11.4 has no filters; the archive's checksum was verified.
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            tar.extractall(folder)
-        define = {"CAFFE_SOURCE": folder / f"{RELEASE}-{VERSION}"}
+        for archive in archives:
+            with tarfile.open(archive) as tar:
+                # Python before 3.10.12 and 3.11.4 has no filters; the archive's checksum was verified.
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(folder)
+        define = {"CAFFE_SOURCE": folder / CAFFE, "PROTOBUF_SOURCE": folder / PROTOBUF}
         if device.cuda:
             define |= {
                 "CPU_ONLY": "OFF",
@@ -357,6 +353,7 @@ def compile_wheel(device, home):
                 "CUDA_PACKAGES": nvidia_folder(),
             }
         settings = [f"--config-settings=cmake.define.{name}={value}" for name, value in define.items()]
+        settings.append(f"--config-settings=build-dir={folder / 'build'}")
         log = folder / "build.log"
         with log.open("w") as out:
             code = pip(
@@ -370,6 +367,8 @@ def compile_wheel(device, home):
                 log,
             )
         kept = keep(wheel, home)
+        if kept != wheel and (folder / "build" / "devel").exists():
+            shutil.copytree(folder / "build" / "devel", home / "devel", dirs_exist_ok=True)
         wheel = put(wheel, pathlib.Path(tempfile.mkdtemp(prefix="jigsaw-course-"))) if kept == wheel else kept
     print(f"Built in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return wheel
@@ -400,7 +399,7 @@ if __name__ == "__main__":
         print("unset", *NOT_OURS)
         print("export", *(f"{name}={value}" for name, value in PIP.items()))
     elif arguments.source:
-        print(source_archive())
+        print(source_archive(CAFFE))
     else:
         try:
             device = choose_device()
