@@ -19,7 +19,8 @@ PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: course test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check wheels colab-versions badges clean
+.PHONY: course test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check \
+	wheels wheels-release colab-versions badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -87,6 +88,11 @@ gpu-check: $(SETUP)
 
 wheels:
 	python3 packaging/caffe/wheels.py dist
+
+# Checksums of the wheels of several machines, and the name of the release where clones with these files look for them.
+wheels-release:
+	cd dist && sha256sum *.whl > SHA256SUMS
+	@python3 packaging/caffe/build_wheel.py --release
 
 colab-versions:
 	@python3 scripts/colab_versions.py

@@ -487,6 +487,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", action="store_true", help="print the path of the source archive instead")
     parser.add_argument("--find", action="store_true", help="build nothing")
+    parser.add_argument("--release", action="store_true", help="print the name of the release with published wheels")
     parser.add_argument("--missing", action="store_true", help="print the missing apt packages instead")
     parser.add_argument("--nvidia", action="store_true", help="print the missing packages of NVIDIA's instead")
     parser.add_argument("--device", action="store_true", help="print what it would build for instead")
@@ -497,6 +498,8 @@ if __name__ == "__main__":
     elif arguments.shield:
         print("unset", *NOT_OURS)
         print("export", *(f"{name}={value}" for name, value in PIP.items()))
+    elif arguments.release:
+        print(release_name())
     elif arguments.source:
         print(source_archive(CAFFE))
     else:

@@ -10,7 +10,6 @@ libraries that it uses travel in it, and its name says how old a C library may b
 Standard library only: auditwheel comes from PyPI.
 """
 
-import hashlib
 import os
 import pathlib
 import re
@@ -65,8 +64,8 @@ def hdf5():
         if path.exists():
             text = re.sub(r"^(Types: *)?deb(?=[ \n])", r"\1deb-src", path.read_text(), flags=re.MULTILINE)
             (source / "sources.d" / path.name).write_text(text)
-    places = {"Etc::SourceList": "/dev/null", "Etc::SourceParts": source / "sources.d", "State::Lists": source / "lists"}
-    apt = ["apt-get", "-qq", *(f"-oDir::{name}={value}" for name, value in places.items())]
+    places = ("Etc::SourceList=/dev/null", f"Etc::SourceParts={source}/sources.d", f"State::Lists={source}/lists")
+    apt = ["apt-get", "-qq", *(f"-oDir::{place}" for place in places)]
     run(*apt, "update")
     run(*apt, "source", "--download-only", "hdf5", cwd=source)
     (archive,) = source.glob("hdf5_*.orig.tar.*")
@@ -118,8 +117,7 @@ def main(folder):
         wheel = repaired(pathlib.Path(wheel), tools, folder, tag)
         rows.append((version, wheel.name, f"{wheel.stat().st_size / 1e6:.1f} MB", f"{time.monotonic() - start:.0f} s"))
         print(*rows[-1], flush=True, file=sys.stderr)
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.glob("*.whl"))]
-    (folder / "SHA256SUMS").write_text("".join(sums))
+    run("sh", "-c", "sha256sum *.whl > SHA256SUMS", cwd=folder)
     for row in [("Python", "wheel", "size", "time"), *rows]:
         print("{:7}{:75}{:>9}{:>7}".format(*row))
     if absent := set(VERSIONS) - {row[0] for row in rows}:
