@@ -252,7 +252,8 @@ def test_caffe_pb2_imports_under_older_protobufs(version, clean_python, tmp_path
 
 def failure(cache, *arguments, **environment):
     """The message with which build_wheel.py ends, after checking that it is one and says what to do."""
-    result = run(sys.executable, BUILD, *arguments, env={**os.environ, "JIGSAW_CACHE": str(cache), **environment})
+    settings = {**os.environ, "JIGSAW_CACHE": str(cache), "JIGSAW_RELEASES": "none", **environment}
+    result = run(sys.executable, BUILD, *arguments, env=settings)
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.count("[FAIL]") == 1 and result.stderr.count("What to do: ") == 1
     assert "Traceback" not in result.stderr
@@ -275,11 +276,8 @@ def test_without_a_compiler_every_package_is_named_at_once(tmp_path):
     message = failure(tmp_path, PATH=str(tmp_path))
     for package in (
         "g++",
-        "protobuf-compiler",
-        "libprotobuf-dev",
         "libgoogle-glog-dev",
         "libgflags-dev",
-        "libopenblas-dev",
         "libhdf5-dev",
     ):
         assert f" {package} " in message
@@ -302,7 +300,8 @@ def test_an_archive_with_another_hash_is_not_used(where, tmp_path):
 
 def test_a_compile_error_shows_the_compiler_s_line_and_keeps_the_log(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where python -m looks first: for this pip
-    shutil.copy(built("--source"), tmp_path)
+    for archive in built("--source").parent.glob("*.tar.gz"):
+        shutil.copy(archive, tmp_path)
     progress = "\n".join(f"[{step}/400] Building CXX object caffe.dir/{step}.cpp.o" for step in range(400))
     stub(tmp_path / "pip" / "__init__.py", "")
     stub(
