@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up the jigsaw course: system libraries, Python packages, the Caffe wheel; then check that all of it works.
+# Set up the jigsaw course: the Caffe wheel, what it needs, Python packages; then check that all of it works.
 #
 #     bash colab_setup.sh                      # as often as you like: what is there is left alone
 #     PYTHON=python3.12 bash colab_setup.sh    # with a Python of your choice, 3.10 to 3.14

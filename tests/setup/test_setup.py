@@ -432,7 +432,7 @@ def machine(tmp_path):
     repository = copy_of_the_set_up(tmp_path)
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("bash", "cat", "dirname", "env", "grep", "make", "mkdir", "mktemp", "rm", "sha256sum", "protoc"):
+    for name in ("bash", "cat", "dirname", "env", "grep", "make", "mkdir", "mktemp", "rm", "sha256sum"):
         (tools / name).symlink_to(shutil.which(name))
     command(tools, "python3", f'exec "{sys.executable}" "$@"')
     command(tools, "c++", "! grep -q hdf5.h")
