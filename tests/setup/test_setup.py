@@ -81,6 +81,23 @@ def test_on_colab_every_preinstalled_package_keeps_its_version(tmp_path):
     assert "shows no CUDA card" in third.stderr and "installing the CPU build instead" in third.stdout
     assert third.stdout.splitlines()[-1].startswith("[OK]   Caffe runs on CPU")
 
+    # The next day, without Drive, compiler or apt's packages: a published wheel.
+    (built,) = cpu.glob("*.whl")
+    name = re.sub(r"-[\w.]+\.whl", "-manylinux_2_17_x86_64.whl", built.name)
+    command(stand_in / "bin", "c++", "exit 1")
+    subprocess.check_call([stand_in / "bin" / "python", "-m", "pip", "uninstall", "-qq", "-y", "caffe-jigsaw"])
+    (stand_in / "share" / "jigsaw-course" / "setup").unlink()
+    with serve(**{"SHA256SUMS": page(sums((name, built.read_bytes()))), name: page(built.read_bytes())}) as (
+        address,
+        _,
+    ):
+        settings = {"JIGSAW_CACHE": str(tmp_path / "none"), "JIGSAW_RELEASES": address, "JIGSAW_DEVICE": "cpu"}
+        fourth = set_up(repository, path, COLAB_RELEASE_TAG="release", **settings)
+    assert fourth.returncode == 0, fourth.stdout + fourth.stderr
+    assert f"comes from {address}" in fourth.stderr and "Building the Caffe wheel" not in fourth.stderr
+    assert fourth.stdout.splitlines()[-1].startswith("[OK]   Caffe runs on CPU")
+    assert not (repository / "apt.log").exists()
+
 
 # --- CPU or GPU -----------------------------------------------------------------------------------
 
