@@ -1,6 +1,8 @@
 # make course   execute every notebook (profile quick, no network); executed copies and HTML go to build/
+# make site     the executed notebooks, texts and results as a web site: build/site/, after make course
 # make test     every test
 # make fuzz     10,000 damaged files for each reader of files from elsewhere, and as many geometries for Caffe's layers
+# make mutants  spoil the exercises' reference solutions one place at a time: each check has to notice
 # make lab      open the notebooks in JupyterLab
 # make bench    measure the course beside other ways to train, on this machine's cores: benchmarks/cpu.md (8 minutes),
 #               and how fast explorers answer: benchmarks/explorers.md (1 minute)
@@ -13,14 +15,14 @@
 # make gpu-check   on a machine with a card: compare the GPU with the CPU, measure it beside PyTorch: benchmarks/gpu.md
 # make wheels      wheels of Caffe that need nothing, one for each Python here, and SHA256SUMS: dist/; needs no set-up
 # make colab-versions   what has changed on Colab since tests/requirements-colab.txt; needs no set-up
+# make pictures draw the README's pictures from recorded/ and the shipped weights: site/images
 # make badges   write this clone's address on GitHub into pyproject.toml, the README and the notebooks
 # Each sets up what it needs first, once.
 PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: course test browser fuzz lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check \
-	wheels wheels-release colab-versions badges clean
+.PHONY: course site pictures test browser fuzz mutants lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check wheels wheels-release colab-versions badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -29,6 +31,9 @@ $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
 course: $(SETUP)
 	rm -rf build
 	@JIGSAW_PROFILE=quick JIGSAW_RUNS="$(CURDIR)/build/runs" $(PYTHON) scripts/course.py build $(NOTEBOOKS)
+
+site: $(SETUP)
+	$(PYTHON) site/make_site.py build build/site
 
 test: $(SETUP) browser
 	$(PYTHON) -m pytest $(ARGS)
@@ -41,6 +46,9 @@ browser:
 
 fuzz: $(SETUP)
 	JIGSAW_FUZZ=10000 $(PYTHON) -m pytest tests/data/test_fuzz.py tests/setup/test_caffe_cpp.py -k 'fuzz' $(ARGS)
+
+mutants: $(SETUP)
+	$(PYTHON) scripts/mutants.py $(ARGS)
 
 lab: $(SETUP)
 	$(PYTHON) -m jupyterlab notebooks
@@ -96,6 +104,9 @@ wheels-release:
 
 colab-versions:
 	@python3 scripts/colab_versions.py
+
+pictures: $(SETUP)
+	$(PYTHON) scripts/pictures.py
 
 badges: $(SETUP)
 	$(PYTHON) scripts/badges.py

@@ -7,6 +7,8 @@ How such convolutions are made is shown on a small CFN, live in both profiles.
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from helpers import course, features, jigsaw, nets, recipes, solver, weights
 from helpers.data import datasets, fruits360, preprocessing
 from helpers.data.examples import Examples
@@ -23,7 +25,8 @@ class DataStudy:
     """One data set, ready for Caffe, and how it is trained on.
 
     training, validation, test: Examples of uint8 (N, 64, 64, 3) images. class_names: tuple of str.
-    statistics: of the training images.
+    statistics: of the training images. blocks: int64 (N,), equal for test images that were cut from one block of one
+    photograph and so are alike; where images are files of their own, each has its own number.
     """
 
     name: str
@@ -34,6 +37,7 @@ class DataStudy:
     statistics: preprocessing.Statistics
     last_layer: recipes.Recipe
     fine_tune: recipes.Recipe
+    blocks: np.ndarray
 
     def branch(self, trains="all", fillers="authors"):
         """The prototxt of the branch for this study's classes."""
@@ -56,7 +60,10 @@ def prepared(name, splits, recipe_pair, scale="report"):
         Examples(split.images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics, scale))
         for split in splits
     ]
-    return DataStudy(name, *examples, splits[0].class_names, statistics, *recipe_pair)
+    test = splits[2]
+    files = np.arange(len(test)) if test.files is None else test.files
+    blocks = np.unique(files, return_inverse=True)[1]
+    return DataStudy(name, *examples, test.class_names, statistics, *recipe_pair, blocks)
 
 
 def cifar100_study(size=recipes.IMAGE_SIZE, scale="report"):

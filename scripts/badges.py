@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Copy the repository's address into pyproject.toml and every Colab badge and `git clone` of README and notebooks.
+"""Copy the repository's address into pyproject.toml and every badge, file link and `git clone` of README and notebooks.
 
 The address is that of the clone's remote `origin` where it is on GitHub, else what pyproject.toml says already.
 
@@ -16,7 +16,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOST = "https://github.com/"
 BADGE = re.compile(r"(https://colab\.research\.google\.com/github/)[^/\s]+/[^/\s]+(/blob/main/)")
+FILE = re.compile(r"(https://github\.com/)[^/\s]+/[^/\s]+(/blob/main/helpers/)")  # a file of this repository
 CLONE = re.compile(r"(git clone (?:-\S+ (?:\d+ )?)*)https://[^\s\"'\\`]+")  # --depth 1, --depth=1
+PAGES = re.compile(r"https://[\w.-]+\.github\.io/[\w.-]+/")  # where .github/workflows/pages.yml puts the site
 DECLARED = re.compile(r'^(Repository = ")([^"]+?)/?"$', re.MULTILINE)
 # https://, ssh:// (through port 443, too), git:// and git@github.com:, with or without a name, a token, .git
 REMOTE = re.compile(
@@ -47,9 +49,12 @@ def address(root=ROOT):
 
 
 def rewritten(text, url):
-    """`text` with every badge, every clone command and project.urls pointing at `url`."""
-    text = BADGE.sub(lambda match: match[1] + url.removeprefix(HOST) + match[2], text)
+    """`text` with every badge, file link, clone command, link to the site and project.urls pointing at `url`."""
+    for link in (BADGE, FILE):
+        text = link.sub(lambda match: match[1] + url.removeprefix(HOST) + match[2], text)
     text = CLONE.sub(lambda match: match[1] + url, text)
+    owner, name = url.removeprefix(HOST).split("/")
+    text = PAGES.sub(f"https://{owner}.github.io/{name}/", text)
     return DECLARED.sub(lambda match: f'{match[1]}{url}"', text)
 
 

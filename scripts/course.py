@@ -5,10 +5,12 @@ Exits with an error, naming it, where a cell or a widget fails; what was execute
 """
 
 import pathlib
+import re
 import subprocess
 import sys
 import time
 
+NOTEBOOK = re.compile(r'href="([\w-]+)\.ipynb"')  # a page links to the other pages, a notebook to the notebooks
 NBCONVERT = [sys.executable, "-m", "nbconvert", "--log-level=ERROR"]
 
 
@@ -25,8 +27,10 @@ def main(folder, *notebooks):
         ):
             if subprocess.run(NBCONVERT + words).returncode:
                 sys.exit(f"[FAIL] {notebook.name}: the lines above say why")
+        page = executed.with_suffix(".html")
+        page.write_text(NOTEBOOK.sub(r'href="\1.html"', page.read_text(encoding="utf-8")), encoding="utf-8")
         subprocess.run([sys.executable, pathlib.Path(__file__).with_name("notebook_errors.py"), executed], check=True)
-        print(f"{time.monotonic() - start:.0f} s: {executed.with_suffix('.html')}", flush=True)
+        print(f"{time.monotonic() - start:.0f} s: {page}", flush=True)
     print(f"All {len(notebooks)} notebooks in {(time.monotonic() - began) / 60:.1f} minutes")
 
 

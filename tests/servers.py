@@ -1,6 +1,7 @@
 """A small web server whose every page is a function of the test: it may answer properly or misbehave."""
 
 import contextlib
+import functools
 import http.server
 import threading
 
@@ -33,6 +34,24 @@ def serve(**pages):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def folder_server(folder):
+    """A server of a folder's files; yields its address. Nothing may be cached: each page is weighed as the first."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def end_headers(self):
+            self.send_header("Cache-Control", "no-store")
+            super().end_headers()
+
+        def log_message(self, *args):
+            """Silent."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def respond(handler, content, status=200, length=None, **headers):

@@ -2,6 +2,7 @@
 
 from helpers.data import fruits360
 from helpers.data.datasets import (
+    CIFAR100_SUPERCLASSES,
     SPLITS,
     ImageSet,
     load_cifar100,
@@ -23,7 +24,7 @@ from helpers.data.preprocessing import (
 )
 
 __all__ = [
-    "CHANNELS", "Examples", "ImageSet", "SCALES", "SPLITS", "channel_statistics", "feed", "fruits360", "load_cifar100",
-    "load_photo_crops", "load_photos", "local_file", "photo_regions", "photo_windows", "resize", "resize_short_side",
-    "split_validation", "to_caffe",
+    "CHANNELS", "CIFAR100_SUPERCLASSES", "Examples", "ImageSet", "SCALES", "SPLITS", "channel_statistics", "feed",
+    "fruits360", "load_cifar100", "load_photo_crops", "load_photos", "local_file", "photo_regions", "photo_windows",
+    "resize", "resize_short_side", "split_validation", "to_caffe",
 ]  # fmt: skip

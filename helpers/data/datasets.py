@@ -1,7 +1,10 @@
 """CIFAR-100 and photographs that need no download, and the ImageSet that every data set is (see also fruits360)."""
 
 import importlib.resources
+import itertools
+import json
 import os
+import pathlib
 import pickle
 import tarfile
 import warnings
@@ -37,16 +40,10 @@ WINDOW_SIZES = (32, 48, 64, 96, 128, 192)  # pixels of the photograph; a photogr
 MOST_CROPS = 1000  # per class and split: the smallest photograph holds several thousand different windows
 FLAT = 4.0  # grey levels: a window of smaller standard deviation (empty sky, the black round the retina) is left out
 
-CIFAR100_CLASSES = tuple(
-    """
-apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
-caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
-forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
-mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
-possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
-sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
-willow_tree wolf woman worm""".split()
-)
+# {superclass: its five classes}. Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009), the
+# table of https://www.cs.toronto.edu/~kriz/cifar.html. The labels count the classes in alphabetical order.
+CIFAR100_SUPERCLASSES = json.loads(pathlib.Path(__file__).with_name("cifar100.json").read_text(encoding="utf-8"))
+CIFAR100_CLASSES = tuple(sorted(itertools.chain(*CIFAR100_SUPERCLASSES.values())))
 # One file at four addresses. The copies were found in public records that give the same checksum, Keras' own; none has
 # been tried by us. The original comes last: since June 2026 its host gives 50-80 kB/s (pytorch/vision issue 9536).
 CIFAR100_URLS = (
@@ -65,7 +62,7 @@ class ImageSet:
     """Images with their classes.
 
     images: uint8 (N, H, W, 3), RGB. labels: int64 (N,), each an index into class_names, a tuple of distinct names.
-    files: the file each image was read from, str (N,), or None.
+    files: the file (or the part of one) that each image was read from, str (N,), or None.
     Raises ValueError where a shape, a type or a label is not so.
     """
 
@@ -170,10 +167,17 @@ def _draw_windows(photo, label, split, count):
     return list(windows)
 
 
+def _block(photo, window):
+    """The number of the block that a window lies in."""
+    regions = photo_regions(*photo.shape[:2])
+    return next(i for i, r in enumerate(regions) if r.top <= window.y < r.bottom and r.left <= window.x < r.right)
+
+
 def load_photo_crops(per_class=(200, 50, 120)):
     """The embedded data set: (train, validation, test) ImageSets of 32x32 crops, class = photograph.
 
     Image i of a split is window i of that split in `photo_windows`, shrunk with antialiasing to 32x32.
+    files: the photograph and the number of the block that it was cut from; crops of one block overlap, or nearly.
     per_class and errors are photo_windows'. Deterministic; needs no network.
     """
     photos = load_photos()
@@ -183,7 +187,8 @@ def load_photo_crops(per_class=(200, 50, 120)):
         # Cut first, then shrink: Pillow's `box` argument would let the filter reach pixels outside the window.
         cuts = (arrays[w.label][w.y : w.y + w.size, w.x : w.x + w.size] for w in own)
         images = np.concatenate([preprocessing.resize(cut[None], CROP_SIZE) for cut in cuts])
-        image_sets.append(ImageSet(images, np.array([window.label for window in own], np.int64), tuple(photos)))
+        blocks = np.array([f"{list(photos)[w.label]}, block {_block(arrays[w.label], w)}" for w in own])
+        image_sets.append(ImageSet(images, np.array([window.label for window in own], np.int64), tuple(photos), blocks))
     return tuple(image_sets)
 
 

@@ -68,7 +68,8 @@ def activations(layers, branch, examples, class_names, images=16):
 
     adjust("blob")
     shown = [panels.seen, panels.channels, panels.unit, panels.classes, panels.words]
-    return Explorer(controls, shown, adjust, (panels.channels, select))
+    travels = {"blob": [name for name in looks[0].blobs if name.startswith(("conv", "pool5"))]}
+    return Explorer(controls, shown, adjust, (panels.channels, select), travels=travels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -85,7 +85,7 @@ def contest(photos, permutations, guess, plain=False, seed=0):
         ]
 
     deal()
-    panels, twin = [game.tiles, game.network, game.confidence, game.words], [game.dealt, game.solution, game.words]
+    panels, twin = [game.tiles, game.network, game.confidence, game.words], [game.dealt, game.words]
     explorer = Explorer(controls, panels, change, twin=twin)
     explorer.views["words"].layout.flex = "1 1 100%"  # below the pictures
     arrange()
@@ -162,11 +162,6 @@ class Game:
     def dealt(self):
         figure = plots.tiles(self.puzzle, DEALT, "the puzzle", WIDTH)
         return figure, f"A puzzle of {self.photo}: nine shuffled tiles, numbered 1 to 9 as dealt."
-
-    def solution(self):
-        order = jigsaw.inverse(self.permutations[self.label])
-        figure = plots.tiles(jigsaw.shuffle_tiles(self.puzzle, order), order, "its solution", WIDTH)
-        return figure, f"Its solution: the tiles numbered as dealt lie in the order {order.tolist()}."
 
     def words(self, check=0, deal=0):
         count = len(self.permutations)

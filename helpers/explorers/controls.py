@@ -25,7 +25,7 @@ from ipywidgets import (
     VBox,
 )
 
-from helpers.plots import style
+from helpers.explorers import still
 
 WITHOUT_KERNEL = "(The controls appear when this notebook runs, in JupyterLab or Colab.)"
 WORDS = {"description_width": "initial"}  # as wide as they are
@@ -73,14 +73,16 @@ class Explorer(VBox):
     clicked: (panel function, handler): a click on that panel's picture calls handler(across, down), the shares of its
         width and height.
     twin: panels without parameters, drawn instead of the others for readers without a kernel.
+    travels: {name of a control: values} that those readers can choose from, see still.page.
 
     Controls are children of the box `above`, pictures (`views`, by panel) of the box `below`; either can be given
     others. An exception in a callback is shown under the controls, where an executed notebook keeps it for
     scripts/notebook_errors.py; without a notebook it is raised as usual.
     """
 
-    def __init__(self, controls, panels, adjust=lambda name: None, clicked=None, twin=()):
-        self.controls, self.panels, self.twin = controls, {panel.__name__: panel for panel in panels}, twin
+    def __init__(self, controls, panels, adjust=lambda name: None, clicked=None, twin=(), travels=None):
+        self.controls, self.panels = controls, {panel.__name__: panel for panel in panels}
+        self.twin, self.travels, self.adjust = twin, travels or {}, adjust
         self.views = {name: HTML(layout=Layout(max_width="100%", margin="0 12px 8px 0")) for name in self.panels}
         self._drawn, self._busy = {}, False
         self.name = uuid.uuid4().hex  # in CSS classes, which are the whole page's
@@ -94,7 +96,7 @@ class Explorer(VBox):
         super().__init__([self.above, self.trouble, self.below, hide_twin])
         self.draw()
         for name, control in controls.items():
-            control.observe(lambda change, name=name: self._react(adjust, name), "value")
+            control.observe(lambda change, name=name: self._react(self.adjust, name), "value")
         self.clicks = self._listen(*clicked) if clicked else None
         settle()
 
@@ -104,7 +106,7 @@ class Explorer(VBox):
             values = {control: self.controls[control].value for control in inspect.signature(panel).parameters}
             if self._drawn.get(name) == values:
                 continue
-            self.views[name].value = _as_html(panel(**values), live=True)
+            self.views[name].value = still.as_html(panel(**values), "svg")
             self._drawn[name] = values
 
     def _react(self, act, *arguments):
@@ -134,9 +136,12 @@ class Explorer(VBox):
 
     def _ipython_display_(self):
         """Show the pictures as they are, for readers without a kernel, then the widget, which hides them."""
-        shown = [panel() for panel in self.twin] or [panel(**self._drawn[name]) for name, panel in self.panels.items()]
-        pictures = "".join(f'<div style="margin: 0 12px 8px 0; max-width: 100%">{_as_html(one)}</div>' for one in shown)
-        twin = f'<div class="twin-{self.name}" style="display: flex; flex-flow: row wrap">{pictures}</div>'
+        panels = self.twin or self.panels.values()
+        self._busy = True  # no control draws while it goes through the states
+        try:
+            twin = still.page(self.name, panels, self.controls, self.travels, self.adjust)
+        finally:
+            self._busy = False
         display({"text/html": twin, "text/plain": WITHOUT_KERNEL}, raw=True)
         for widget in filter(None, (self, self.clicks)):
             view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
@@ -199,14 +204,6 @@ def uploaded(value):
         (file,) = value
         name = file["name"]
     return bytes(file["content"]), name
-
-
-def _as_html(shown, live=False):
-    """What a panel returns, (Figure, alt text) or words in HTML, as HTML; live as in style.img."""
-    if isinstance(shown, str):
-        return f'<div aria-live="polite" style="line-height: 1.45; max-width: 60em">{shown}</div>'
-    figure, alt = shown
-    return style.img(figure, alt, live)
 
 
 def _track(words):

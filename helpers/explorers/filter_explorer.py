@@ -70,7 +70,11 @@ def filters(networks, branch=None, examples=None, before=None, epochs=None):
 
     adjust("layer")
     shown = [panels.grid, panels.second_grid, panels.detail, *([panels.patches] if branch else []), panels.words]
-    return Explorer(controls, shown, adjust, (panels.grid, select))
+    recorded = [value for _, value in controls["epoch"].options]
+    travels = (
+        {"epoch": [*recorded[:-1][:9], "end"]} if len(recorded) > 1 else {"order": list(controls["order"].options)}
+    )
+    return Explorer(controls, shown, adjust, (panels.grid, select), travels=travels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,8 @@ def losses(runs):
 
     adjust("by")
     panels = LossPanels(runs)
-    return Explorer(controls, [panels.curves, panels.words], adjust)
+    travels = {"patience": sorted({*range(8), recipe["patience"]})}
+    return Explorer(controls, [panels.curves, panels.words], adjust, travels=travels)
 
 
 @dataclass(frozen=True, eq=False)

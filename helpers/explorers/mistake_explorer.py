@@ -13,6 +13,7 @@ from helpers.plots.pages import PAGE
 from helpers.plots.style import pixels
 
 SHOWN = 12  # images behind a cell
+TRAVEL = 8  # cells whose images go with a page without a kernel
 EXTREMES = 10  # of many classes, as many of the best and of the worst are shown as bars
 
 
@@ -52,7 +53,9 @@ def mistakes(probabilities, images, labels, class_names):
         controls["true"].value, controls["predicted"].value = cell
         adjust("true")
 
-    return Explorer(controls, [panels.matrix, panels.images_beside, panels.words], adjust, (panels.matrix, select))
+    shown = [panels.matrix, panels.images_beside, panels.words]
+    travels = {"frequent": [cell for _, cell in frequent[:TRAVEL]]} if frequent else {}
+    return Explorer(controls, shown, adjust, (panels.matrix, select), travels=travels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,4 +40,5 @@ def puzzles(photos, cell=jigsaw.CELL):
         "grey": tick("grey"),
         "normalised": tick("each tile normalised"),
     }
-    return Explorer(controls, [where, puzzle])
+    travels = {"tile": [jigsaw.TILE, cell], "normalised": [False, True], "permutation": list(range(4))}
+    return Explorer(controls, [where, puzzle], travels=travels)

@@ -79,4 +79,4 @@ def learning_rates(batches, presets=recipes.REPORT):
         )
 
     adjust("preset")
-    return Explorer(controls, [rates, words], adjust)
+    return Explorer(controls, [rates, words], adjust, travels={"gamma": GAMMAS})

@@ -18,15 +18,20 @@ from helpers.plots.style import COLOURS, ORANGE, VERMILLION, hues, styled
 PLOT = 3.15  # inches, the height of a plot without its labels
 
 
-def losses(history, best_epoch=None, reported=None, title=None):
+def losses(history, best_epoch=None, reported=None, title=None, before=None):
     """Training (solid) and validation (dashed) loss per epoch: Figures 4, 6, 10 and 11 of the report.
 
     history: a DataFrame of history.csv, or {label: DataFrame} to lay several runs over each other.
     best_epoch: the epoch whose snapshot was kept, marked on the validation curve; {label: epoch} for several runs.
     reported: the number of epochs the report's training ran, drawn as a vertical line.
+    before: the validation loss before the first epoch, drawn at epoch 0; {label: loss} for several runs.
     Raises ValueError for a history that is empty or lacks a column.
     """
     runs, ended = _runs(history, "loss", 1), f"the report's run ended (epoch {reported})"
+    for label, loss in (before if isinstance(before, dict) else {"": before} if before else {}).items():
+        runs[label]["validation"] = [
+            np.insert(values, 0, first) for values, first in zip(runs[label]["validation"], (0, loss))
+        ]
     ends = {ended: reported} if reported is not None else {}
     return curves(runs, "epoch", "mean cross-entropy loss", title, best=best_epoch, ends=ends)
 

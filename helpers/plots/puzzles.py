@@ -26,13 +26,13 @@ def tiles(tiles, labels=None, title=None, width=4.2, outlined=()):
 
 
 @styled
-def puzzle(photo, tiles, shuffled, permutation):
-    """From photograph to puzzle in three panels: the photo, its tiles (9, t, t, 3), the same tiles shuffled."""
+def puzzle(photo, tiles, shuffled, permutation, middle="nine tiles"):
+    """From photograph to puzzle in three panels: the photo, its tiles (9, t, t, 3) under a title, the same shuffled."""
     side, gap = 3.4, 0.1
     figure = page(3 * side + 2 * gap, TITLE + side)
     headline(figure, 0, "photograph")
     picture(figure, 0, TITLE, side * photo.shape[1] / max(photo.shape[:2]), photo)
-    for place, (title, *what) in enumerate((("nine tiles", tiles, None), ("the puzzle", shuffled, permutation)), 1):
+    for place, (title, *what) in enumerate(((middle, tiles, None), ("the puzzle", shuffled, permutation)), 1):
         headline(figure, place * (side + gap), title)
         _draw(figure, place * (side + gap), TITLE, side, *what)
     return figure

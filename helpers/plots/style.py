@@ -16,6 +16,7 @@ from PIL import Image
 
 STYLE = pathlib.Path(__file__).with_name("course.mplstyle")
 DPI = 160  # of the PNGs, which are shown at 100 dots per inch: sharp when enlarged, and on dense screens
+TRAVEL_DPI = 110  # of the many pictures that travel with an explorer
 LIVE_DPI = 130  # of the images inside an SVG
 COURSE = rc_params_from_file(STYLE, use_default_template=False)  # read once: reading takes as long as a small figure
 COLOURS = COURSE["axes.prop_cycle"].by_key()["color"]
@@ -54,15 +55,15 @@ def styled(draw):
     return under_style
 
 
-def png(figure, pack=6):
+def png(figure, pack=6, dpi=DPI):
     """A figure as the bytes of a PNG file; one without a layout engine has everything in its place and is not trimmed.
 
-    pack: from 1, fast, to 9, small.
+    pack: from 1, fast, to 9, small. dpi: dots per inch.
     """
     buffer = io.BytesIO()
     trim = {"bbox_inches": "tight", "pad_inches": 0.08} if figure.get_layout_engine() else {}
     with rc_context(COURSE):
-        figure.savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": pack}, **trim)
+        figure.savefig(buffer, format="png", dpi=dpi, pil_kwargs={"compress_level": pack}, **trim)
     return buffer.getvalue()
 
 
@@ -83,17 +84,28 @@ def pixels(figure):
     return np.asarray(Image.open(io.BytesIO(png(figure, pack=1))).convert("RGB"))
 
 
-def img(figure, alt, live=False, pack=6):
+def webp(figure):
+    """A figure as the bytes of a WebP file, small: one of the many that travel with an explorer."""
+    buffer = io.BytesIO()
+    drawn = Image.open(io.BytesIO(png(figure, pack=1, dpi=TRAVEL_DPI))).convert("RGB")
+    drawn.save(buffer, "WEBP", quality=50, method=6)
+    return buffer.getvalue()
+
+
+def img(figure, alt, form="png", pack=6):
     """A figure as an HTML image, as wide as it is at 100 dots per inch where there is room.
 
-    It is a PNG, which shows everywhere (viewers that sanitize notebooks may drop SVG); live: an SVG, for a widget that
-    draws it anew at each move. pack: see png.
+    form: "png" shows everywhere (viewers that sanitize notebooks may drop others); "svg" is for a widget that draws it
+    anew at each move, "webp" where there are many. pack: see png.
     """
-    if live:
-        kind, picture, size = "svg+xml", svg(figure), 100 * figure.get_size_inches()
-    else:
-        kind, picture = "png", png(figure, pack)
-        size = [pixels * 100 / DPI for pixels in Image.open(io.BytesIO(picture)).size]
+    kind, picture, dpi = {
+        "png": lambda: ("png", png(figure, pack), DPI),
+        "svg": lambda: ("svg+xml", svg(figure), None),
+        "webp": lambda: ("webp", webp(figure), TRAVEL_DPI),
+    }[form]()
+    size = 100 * figure.get_size_inches()
+    if dpi:
+        size = [pixels * 100 / dpi for pixels in Image.open(io.BytesIO(picture)).size]
     source = base64.b64encode(picture).decode()
     return (
         f'<img src="data:image/{kind};base64,{source}" alt="{html.escape(alt)}" '

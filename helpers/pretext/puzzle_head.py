@@ -71,11 +71,14 @@ def permutations():
     return jigsaw.load_permutations(zoo.PRETRAINED / "permutations_100.bin")
 
 
+def whole():
+    """The prototxt of trunk and head: blobs data (N, 27, 64, 64), fc8 (N, 100)."""
+    return nets.stacked_cfn(len(permutations()), batch_size=16, fc6=FC6, fc7=FC7, fillers="he", dropout=False)
+
+
 def load(head=FILE):
-    """A caffe.Net that solves puzzles: the shipped trunk and a head. Blobs data (N, 27, 64, 64), fc8 (N, 100)."""
-    net = nets.instantiate(
-        nets.stacked_cfn(len(permutations()), batch_size=16, fc6=FC6, fc7=FC7, fillers="he", dropout=False)
-    )
+    """A caffe.Net that solves puzzles, of the prototxt `whole`: the shipped trunk and a head."""
+    net = nets.instantiate(whole())
     weights.transplant(zoo.load("ours"), net)
     if head == FILE:
         downloads.verify(head, DIGEST)

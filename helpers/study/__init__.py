@@ -1,15 +1,16 @@
-"""The full-size study: plan, trainings, records, results, ledger. `python -m helpers.study` carries it out."""
+"""The full-size study: plan, trainings, records, results, claims, ledger. `python -m helpers.study` carries it out."""
 
 import importlib
 
+from helpers.study import claims
 from helpers.study.plan import EPOCHS, PROBED, SECTIONS, SEEDS, everything
 from helpers.study.records import DONE, NOT_RUN, label, load, names
 from helpers.study.results import interval, long_enough, over_scales, over_seeds, rows
 from helpers.study.runner import at_full_size
 
 __all__ = [
-    "DONE", "EPOCHS", "NOT_RUN", "PROBED", "SECTIONS", "SEEDS", "at_full_size", "everything", "interval", "label",
-    "load", "long_enough", "names", "over_scales", "over_seeds", "rows",
+    "DONE", "EPOCHS", "NOT_RUN", "PROBED", "SECTIONS", "SEEDS", "at_full_size", "claims", "everything", "interval",
+    "label", "load", "long_enough", "names", "over_scales", "over_seeds", "rows",
 ]  # fmt: skip
 
 

@@ -1,16 +1,4 @@
-"""Run the full-size study and record it: `python -m helpers.study`.
-
---trunk FILE        our jigsaw weights, conv1_s1 to conv5_s1; where they are not given, those that ship
---list              the plan and what is recorded of it
---only NAME,...     these runs alone; * stands for anything
---seconds N         stop before N seconds are over; the same command goes on from there
---jobs N --nets M   N trainings at a time, at most M of them of whole nets (the others train fc6 on one core each)
---scheduler ADDRESS Dask's, tcp://HOST:8786, of a cluster whose machines share this folder, instead of --jobs' own
---not-run REASON    record the chosen runs that have no record as not run
---check             compare recorded/ with its own histories and with the plan
---again             train the chosen runs from the start, whatever is there of them
---dry               everything once on 200 images for one epoch, recorded nowhere
-"""
+"""Run the full-size study and record it: `python -m helpers.study`. It goes on where it stopped."""
 
 import argparse
 import fnmatch
@@ -26,15 +14,18 @@ from helpers.study.runner import RESERVE, finished, run_one
 
 def arguments(words=None):
     parser = argparse.ArgumentParser(prog="python -m helpers.study", description=__doc__.splitlines()[0])
-    parser.add_argument("--trunk")
-    parser.add_argument("--only", default="*")
-    parser.add_argument("--seconds", type=float, default=float("inf"))
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--nets", type=int, default=1)
-    parser.add_argument("--scheduler", metavar="ADDRESS")
-    parser.add_argument("--not-run", metavar="REASON")
-    for flag in ("list", "check", "dry", "again"):
-        parser.add_argument(f"--{flag}", action="store_true")
+    add = parser.add_argument
+    add("--trunk", metavar="FILE", help="our jigsaw weights, conv1_s1 to conv5_s1 (default: those that ship)")
+    add("--list", action="store_true", help="the plan and what is recorded of it")
+    add("--only", metavar="NAME,...", default="*", help="these runs alone; * stands for anything")
+    add("--seconds", type=float, default=float("inf"), help="stop before so many are over")
+    add("--jobs", type=int, default=1, help="so many trainings at a time ...")
+    add("--nets", type=int, default=1, help="... at most so many of whole nets; the others train fc6 on one core each")
+    add("--scheduler", metavar="ADDRESS", help="Dask's, tcp://HOST:8786, of machines that share this folder")
+    add("--not-run", metavar="REASON", help="record the chosen runs that have no record as not run")
+    add("--check", action="store_true", help="compare recorded/ with its own histories and with the plan")
+    add("--again", action="store_true", help="train the chosen runs from the start, whatever is there of them")
+    add("--dry", action="store_true", help="everything once on 200 images for one epoch, recorded nowhere")
     options = parser.parse_args(words)
     if options.trunk and not pathlib.Path(options.trunk).is_file():
         parser.error(f"--trunk {options.trunk}: no such file; python -m helpers.pretext makes one")

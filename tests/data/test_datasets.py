@@ -145,6 +145,29 @@ def test_photo_crops_are_balanced_deterministic_and_need_no_network(no_network):
         assert split.class_names == tuple(datasets.PHOTOS)
 
 
+def test_a_crop_names_the_block_it_was_cut_from(photos):
+    test = datasets.load_photo_crops()[2]
+    windows = [window for window in datasets.photo_windows(photos) if window.split == "test"]
+    named = {}
+    for window, name in zip(windows, test.files, strict=True):
+        named.setdefault(name, []).append(window)
+    assert len(named) == 10 * 6, "six blocks of each photograph are for testing"
+    for name, together in named.items():
+        photo, block = name.split(", block ")
+        region = datasets.photo_regions(*photos[photo].shape[:2])[int(block)]
+        assert region.split == "test"
+        for window in together:
+            assert list(photos)[window.label] == photo
+            assert region.top <= window.y and window.y + window.size <= region.bottom
+            assert region.left <= window.x and window.x + window.size <= region.right
+
+
+def test_superclasses_share_out_the_hundred_classes():
+    assert len(datasets.CIFAR100_SUPERCLASSES) == 20
+    assert {len(names) for names in datasets.CIFAR100_SUPERCLASSES.values()} == {5}
+    assert len(set(datasets.CIFAR100_CLASSES)) == 100 and datasets.CIFAR100_CLASSES[18:20] == ("caterpillar", "cattle")
+
+
 def test_fewer_crops_are_the_first_of_more(photos):
     few, many = (datasets.photo_windows(photos, (n, n, n)) for n in (5, 20))
     for split in datasets.SPLITS:

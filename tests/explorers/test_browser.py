@@ -4,7 +4,6 @@ Screenshots at 1280 and 800 pixels are left in build/browser/.
 """
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 import shrunk
+from chromium import CHROMIUM
 from conftest import ROOT
 
 SHOTS = ROOT / "build" / "browser"
@@ -25,13 +25,6 @@ SETTINGS = {  # no news, no cells that are not drawn until they are scrolled to
 SOURCES = "JSON.stringify([...cell.querySelectorAll('.widget-html img')].map(image => image.src))"
 
 
-def starts(name):
-    """Path of that browser where it is and starts; on Ubuntu the package is a stub that asks for snap."""
-    path = shutil.which(name)
-    return path if path and not subprocess.run([path, "--version"], capture_output=True).returncode else None
-
-
-CHROMIUM = next(filter(None, map(starts, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium that starts; `apt-get install chromium` gives it")
 
 

@@ -123,8 +123,8 @@ def test_the_static_twin_shows_the_same_pictures_and_is_hidden_by_the_living_one
     twin, view = captured.outputs
     shown = twin.data["text/html"], explorer.views["rates"].value
     page, live = (BeautifulSoup(html, "html.parser") for html in shown)
-    assert {**page.img.attrs, "src": ""} == {**live.img.attrs, "src": ""} and page.img["alt"]
-    assert page.img["src"].startswith("data:image/png;")  # viewers that sanitize may drop SVG
+    assert page.img["alt"] == live.img["alt"]
+    assert page.img["src"].startswith("data:image/webp;")  # viewers that sanitize may drop SVG
     assert words(explorer) in page.get_text()
     assert view.data["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.model_id
     style = explorer.children[-1].value

@@ -69,6 +69,7 @@ def test_the_full_profile_runs_from_last_layer_to_control(monkeypatch, runs):
 
     study = experiments.profile_study()
     assert (len(study.training), len(study.validation)) == (170, 30)
+    assert sorted(study.blocks) == list(range(100)), "an image of CIFAR-100 is a block of its own"
     trunk = zoo.load("ours")
     last_layer = experiments.last_layer(study, trunk, progress=False)
     tuned = experiments.fine_tune(study, trunk, last_layer, progress=False)

@@ -201,6 +201,15 @@ def test_the_best_epoch_is_marked_on_the_validation_curve():
     assert [label for label in marks if "best" in label] == ["b, best epoch: 4"]
 
 
+def test_the_loss_before_training_stands_at_epoch_0_of_the_validation_curve():
+    one, several = plots.losses(table(), before=2.5), plots.losses({"a": table(), "b": table()}, before={"b": 2.5})
+    for figure, label in ((one, "validation"), (several, "_b, validation")):
+        line = curves(figure)[label]
+        assert (line.get_xdata()[0], line.get_ydata()[0]) == (0, 2.5)
+        assert line.get_xdata()[1] == 1 and len(line.get_xdata()) == len(table()) + 1
+    assert curves(several)["_a, validation"].get_xdata()[0] == 1
+
+
 def test_reported_and_chance_levels_are_drawn_with_their_numbers():
     lines = curves(plots.accuracy(table(), reported=0.3766, chance=0.01))
     assert lines["reported test accuracy (37.7 %)"].get_ydata()[0] == pytest.approx(37.66)

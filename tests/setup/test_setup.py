@@ -533,7 +533,9 @@ def test_every_notebook_has_a_badge_that_opens_it():
 def test_badges_are_rewritten_to_a_new_address(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://github.com/new/home"\n')
-    (tmp_path / "README.md").write_text("git clone https://github.com/old/place course && cd course\n")
+    (tmp_path / "README.md").write_text(
+        "git clone https://github.com/old/place course && cd course, or https://old.github.io/place/\n"
+    )
     badge = (
         "[![Open](https://colab.research.google.com/assets/colab-badge.svg)]"
         "(https://colab.research.google.com/github/{}/blob/main/notebooks/01.ipynb)"
@@ -543,18 +545,22 @@ def test_badges_are_rewritten_to_a_new_address(tmp_path):
             "source": [
                 badge.format("old/place"),
                 "!git clone -q --depth=1 https://github.com/old/place\n",
-                "see https://github.com/BVLC/caffe",
+                "see https://github.com/BVLC/caffe/blob/master/include/caffe/filler.hpp",
+                "[card](https://github.com/old/place/blob/main/helpers/pretrained/card.md)",
             ]
         }
     ]
     notebook = tmp_path / "notebooks" / "01.ipynb"
     notebook.write_text(json.dumps({"cells": cells}))
     changed = badges.out_of_step(tmp_path, badges.address(tmp_path))
-    assert changed[tmp_path / "README.md"] == "git clone https://github.com/new/home course && cd course\n"
+    assert changed[tmp_path / "README.md"] == (
+        "git clone https://github.com/new/home course && cd course, or https://new.github.io/home/\n"
+    )
     assert json.loads(changed[notebook])["cells"][0]["source"] == [
         badge.format("new/home"),
         "!git clone -q --depth=1 https://github.com/new/home\n",
-        "see https://github.com/BVLC/caffe",
+        "see https://github.com/BVLC/caffe/blob/master/include/caffe/filler.hpp",
+        "[card](https://github.com/new/home/blob/main/helpers/pretrained/card.md)",
     ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers.study import ledger, records
+from helpers.study import claims, ledger, records
 
 # The report's numbers, typed a second time: its table of four trainings, its counts, its references, its remarks.
 REPORTED = [0.3766, 64, 0.527, 15, 0.91, 98, 0.9691, 15, 61e6, 27.5e6, 0.54, 0.85, 0.1504, 0.013, 16, 90e3, 81]
@@ -28,7 +28,7 @@ def test_every_number_of_the_report_has_its_row(table):
 
 def test_measured_values_are_those_of_recorded(table):
     measured = table.set_index("claim")["measured"]
-    for claim in ledger.claims():
+    for claim in claims.claims():
         if claim.text.split(": ")[-1] not in ("test accuracy", "epochs until it stopped"):
             continue
         key = "test_accuracy" if claim.form.endswith("%") else "epochs"
@@ -53,11 +53,11 @@ def test_decay_and_filters_are_measured_on_the_recorded_trainings(table):
     decay = measured["CIFAR-100, last layer: learning rate after an epoch, as a share"]
     assert decay == pytest.approx(0.9995**333, abs=1e-5)
     jigsaw, random = (
-        ledger.kept(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
+        claims.kept(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
     )
     assert jigsaw > 0.9 and abs(jigsaw - random) < 0.05  # what the remark beside that claim says
     jigsaw, random = (
-        ledger.moved(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
+        claims.moved(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
     )
     assert (jigsaw[0], random[0]) == pytest.approx((1.35, 2.97), abs=0.01) and abs(jigsaw[1] - random[1]) < 0.05
 
@@ -77,7 +77,7 @@ def test_every_claim_is_planned_and_names_a_heading():
 
 def claim(**changes):
     options = dict(runs="a", margin=0.01) | changes
-    return ledger.Claim("a claim", 0.5, ".1%", "06_alexnet", "", lambda one: one.result["test_accuracy"], **options)
+    return claims.Claim("a claim", 0.5, ".1%", "06_alexnet", "", lambda one: one.result["test_accuracy"], **options)
 
 
 @pytest.fixture

@@ -1,0 +1,188 @@
+"""Nets as ONNX files: what onnxruntime makes of them is what Caffe makes of the prototxt, over random nets and ours."""
+
+import caffe
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from caffe import layers as L, params as P
+from hypothesis import given, settings, strategies as st
+
+from helpers import data, jigsaw, nets, weights
+from helpers.export import to_onnx
+from helpers.pretext import puzzle_head
+
+
+def both(net, layers, path, examples, outputs=None):
+    """[(blob, what Caffe makes of examples, what onnxruntime makes of the file)]."""
+    to_onnx(net, layers, path, outputs)
+    built = nets.instantiate(net)
+    weights.transplant(layers, built, list(built.params))
+    for blob in ("data", "label"):
+        if blob in built.blobs:
+            built.blobs[blob].reshape(len(examples), *built.blobs[blob].data.shape[1:])
+    built.blobs["data"].data[...] = examples
+    built.forward()
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return list(zip(names, [built.blobs[name].data for name in names], session.run(names, {"data": examples})))
+
+
+def check(net, layers, path, examples, outputs=None):
+    compared = both(net, layers, path, examples, outputs)
+    assert compared
+    for name, ours, theirs in compared:
+        assert theirs.shape == ours.shape, name
+        np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4 * max(1, np.abs(ours).max()), err_msg=name)
+
+
+def drawn(net, seed=0):
+    """Weights for every layer of a net: normal ones, positive where BatchNorm keeps a variance and its factor."""
+    rng = np.random.default_rng(seed)
+    built = nets.instantiate(net)
+    layers = {
+        name: [(rng.normal(size=b.data.shape) / np.sqrt(max(1, b.count / len(b.data)))).astype("f") for b in blobs]
+        for name, blobs in built.params.items()
+    }
+    for layer in net.layer:
+        if layer.type == "BatchNorm":
+            layers[layer.name][1:] = [np.abs(array) + 0.5 for array in layers[layer.name][1:]]
+    return layers
+
+
+@st.composite
+def random_nets(draw):
+    """A chain of layers, at times with two branches that meet, on a data blob (2, c, h, w)."""
+    number = lambda low, high: draw(st.integers(low, high))  # noqa: E731
+    channels, height, width = 2 * number(1, 3), number(5, 14), number(5, 14)
+    spec = caffe.NetSpec()
+    spec.data = top = L.Input(shape=dict(dim=[2, channels, height, width]))
+
+    def convolution(top):
+        kernel = dict(kernel_h=number(1, 3), kernel_w=number(1, 3)) if number(0, 1) else dict(kernel_size=number(1, 3))
+        step = dict(stride_h=number(1, 2), stride_w=number(1, 3)) if number(0, 1) else dict(stride=number(1, 2))
+        how = dict(group=number(1, 2), bias_term=bool(number(0, 1)), pad=number(0, 2))
+        return L.Convolution(top, num_output=channels, **kernel, **step, **how)
+
+    def pooling(top):
+        pool = draw(st.sampled_from((P.Pooling.MAX, P.Pooling.AVE)))
+        kernel = number(2, 4)
+        return L.Pooling(top, pool=pool, kernel_size=kernel, stride=number(1, kernel), pad=number(0, kernel - 1))
+
+    def lrn(top):
+        region = draw(st.sampled_from((P.LRN.ACROSS_CHANNELS, P.LRN.WITHIN_CHANNEL)))
+        return L.LRN(top, local_size=draw(st.sampled_from((1, 3, 5))), alpha=0.3, beta=0.75, norm_region=region)
+
+    def branches(top):
+        one, other = L.ReLU(top, negative_slope=0.1), L.Scale(top, bias_term=bool(number(0, 1)))
+        how = draw(st.sampled_from(("SUM", "PROD", "MAX", "concat")))
+        if how == "concat":
+            return L.Slice(L.Concat(one, other), ntop=2, slice_point=[channels])[number(0, 1)]
+        coefficients = dict(coeff=[0.5, -2.0]) if how == "SUM" and number(0, 1) else {}
+        return L.Eltwise(one, other, operation=getattr(P.Eltwise, how), **coefficients)
+
+    plain = {
+        "ReLU": lambda top: L.ReLU(top, in_place=True),
+        "BatchNorm": lambda top: L.Scale(L.BatchNorm(top), bias_term=True, in_place=True),
+        "Dropout": lambda top: L.Dropout(top, in_place=True),
+        "Softmax": L.Softmax,
+    }
+    kinds = plain | dict(convolution=convolution, pooling=pooling, lrn=lrn, branches=branches)
+    for _ in range(number(1, 5)):
+        top = kinds[draw(st.sampled_from(sorted(kinds)))](top)
+    end = draw(st.sampled_from(("map", "inner product", "flatten", "reshape")))
+    if end == "inner product":
+        spec.out = L.InnerProduct(top, num_output=3, bias_term=bool(number(0, 1)), transpose=bool(number(0, 1)))
+    elif end == "flatten":
+        spec.out = L.Flatten(top)
+    elif end == "reshape":
+        spec.out = L.Reshape(top, shape=dict(dim=[0, -1, channels // 2]))
+    else:
+        spec.out = L.Pooling(top, pool=P.Pooling.AVE, global_pooling=True)
+    return spec.to_proto()
+
+
+@settings(max_examples=150, deadline=None)
+@given(net=random_nets(), seed=st.integers(0, 99), count=st.integers(1, 3))
+def test_random_nets_answer_as_in_caffe_for_any_length_of_the_batch(tmp_path_factory, net, seed, count):
+    try:
+        nets.blob_shapes(net)
+    except ValueError:
+        return  # a window larger than its map: Caffe builds no such net
+    shape = net.layer[0].input_param.shape[0].dim[1:]
+    examples = np.random.default_rng(seed).normal(size=(count, *shape)).astype("f")
+    check(net, drawn(net, seed), tmp_path_factory.mktemp("onnx") / "net.onnx", examples)
+
+
+OURS = {
+    "branch": nets.branch(10, fillers="he"),
+    "cfn": nets.cfn(10, fc6=16, fc7=16),
+    "stacked": nets.stacked_cfn(10, tile=32, fc6=16, fc7=16, batch_norm=True, batch_norm_fc=True),
+    "head": nets.puzzle_head(10, fc6=8, fc7=8),
+    "alexnet": nets.alexnet(10, size=64, stride=2),
+    "alexnet_c100": nets.alexnet_c100(10),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_courses_nets(name, tmp_path):
+    net = OURS[name]
+    shape = nets.blob_shapes(net)["data"][1:]
+    check(net, drawn(net), tmp_path / "net.onnx", np.random.default_rng(0).normal(size=(2, *shape)).astype("f"))
+
+
+def test_blobs_in_the_middle_are_those_at_the_end_of_a_forward_pass(tmp_path):
+    """conv1_s1 is what relu1_s1 left in it, as in Caffe."""
+    net = nets.branch(10, fillers="he")
+    examples = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype("f")
+    blobs = ["conv1_s1", "norm1_s1", "pool5_s1", "fc6"]
+    check(net, drawn(net), tmp_path / "net.onnx", examples, blobs)
+
+
+def test_the_shipped_trunk_and_head_solve_the_same_puzzles(tmp_path):
+    net, layers = puzzle_head.whole(), weights.of(puzzle_head.load())
+    photos = [data.resize_short_side(photo, 300) for photo in data.load_photos().values()]
+    puzzles, _ = jigsaw.puzzles(photos, puzzle_head.permutations(), 20, 0)
+    (_, ours, theirs), *rest = both(net, layers, tmp_path / "net.onnx", jigsaw.to_caffe(puzzles))
+    assert not rest and (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()
+    np.testing.assert_allclose(theirs, ours, atol=1e-4 * np.abs(ours).max())
+
+
+def test_what_onnx_does_not_know_is_refused_by_name_and_nothing_is_written(tmp_path):
+    path, layers = tmp_path / "net.onnx", drawn(nets.branch(3))
+    odd = nets.branch(3)
+    odd.layer.add(name="up", type="Deconvolution", bottom=["pool5_s1"], top=["up"]).convolution_param.CopyFrom(
+        odd.layer[2].convolution_param
+    )
+    with pytest.raises(ValueError, match="up: layers of type Deconvolution"):
+        to_onnx(odd, layers | drawn(odd), path)
+    with pytest.raises(ValueError, match="makes no blob .*fc9.*it makes conv1_s1"):
+        to_onnx(nets.branch(3), layers, path, ["fc9"])
+    with pytest.raises(KeyError, match="fc6"):
+        to_onnx(nets.branch(3), {name: blobs for name, blobs in layers.items() if name != "fc6"}, path)
+    sliced = caffe.NetSpec()
+    sliced.data = L.Input(shape=dict(dim=[4, 2]))
+    sliced.one, sliced.other = L.Slice(sliced.data, axis=0, ntop=2)
+    with pytest.raises(ValueError, match="the batch axis of a Slice layer"):
+        to_onnx(sliced.to_proto(), {}, path)
+    outside = caffe.NetSpec()
+    outside.data = L.Input(shape=dict(dim=[1, 1, 4, 4]))
+    outside.out = L.Pooling(outside.data, kernel_size=2, stride=4)  # rounded up: the second window begins at 4
+    with pytest.raises(ValueError, match="out: a window that lies outside of its blob"):
+        to_onnx(outside.to_proto(), {}, path)
+    assert not path.exists()
+
+
+def test_the_file_says_little_that_is_new(tmp_path):
+    """An opset and a format that runtimes of 2021 read; data in, scores out, the batch free; no label."""
+    to_onnx(nets.branch(3), drawn(nets.branch(3)), tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    assert (model.ir_version, model.opset_import[0].version) == (8, 13)
+    assert [value.name for value in model.graph.input] == ["data"]
+    assert [value.name for value in model.graph.output] == ["fc6"]
+    assert [axis.dim_param or axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim] == [
+        "N",
+        3,
+        64,
+        64,
+    ]

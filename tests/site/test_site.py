@@ -1,0 +1,178 @@
+"""The site, in a browser: links lead somewhere, pages are light, nothing comes from elsewhere, nobody is shut out."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from urllib.parse import unquote, urldefrag, urljoin
+
+import make_site
+import nbformat
+import pictures
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from chromium import CHROMIUM
+from conftest import ROOT
+from nbclient import NotebookClient
+from servers import folder_server
+
+from helpers import explorers
+from helpers.explorers import still
+
+SHOTS = ROOT / "build" / "browser"
+FIRST_LOAD = 1_500_000  # bytes, of everything that a page needs before it is scrolled
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site's folder, below another one; of the notebooks one is executed: that which trains nothing."""
+    executed, out = tmp_path_factory.mktemp("executed"), tmp_path_factory.mktemp("web") / "below" / "course"
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, executed)
+    conclusions = executed / "08_conclusions.ipynb"
+    notebook = nbformat.read(conclusions, 4)
+    NotebookClient(notebook, resources={"metadata": {"path": ROOT / "notebooks"}}).execute()
+    nbformat.write(notebook, conclusions)
+    out.parent.mkdir()
+    make_site.main(executed, out)
+    return out
+
+
+class Page(HTMLParser):
+    """What a page refers to, what can be referred to in it, and its figures [(picture, alt text, caption)]."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.ids, self.pictures, self.captions, self._caption = [], set(), [], [], False
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.ids.add(attributes.get("id"))
+        self.links += [attributes[name] for name in ("href", "src") if attributes.get(name)]
+        if tag == "img":
+            self.pictures.append(attributes)
+        if tag == "figcaption":
+            self._caption = True
+            self.captions.append("")
+
+    def handle_data(self, data):
+        if self._caption:
+            self.captions[-1] += data
+
+    def handle_endtag(self, tag):
+        self._caption &= tag != "figcaption"
+
+
+def test_every_link_within_the_site_leads_to_a_page_and_an_anchor(site):
+    pages = {path.name: Page(path) for path in site.glob("*.html")}
+    assert {"index.html", "ledger.html", "results.html", "08_conclusions.html"} <= pages.keys() and len(pages) > 15
+    followed = 0
+    for name, page in pages.items():
+        for link in page.links:
+            address, anchor = urldefrag(urljoin(f"https://here/{name}", link))
+            if not address.startswith("https://here/"):
+                continue
+            target = unquote(address.removeprefix("https://here/")).partition("?")[0]
+            assert (site / target).exists(), f"{name} links to {link}"
+            assert not anchor or target not in pages or unquote(anchor) in pages[target].ids, f"{name} links to {link}"
+            followed += 1
+    assert followed > 500
+    assert "trunk.html" in pages["08_conclusions.html"].links  # by the full address in the notebook, for Colab
+
+
+def test_figures_are_files_numbered_in_order_with_their_text_as_caption(site):
+    page = Page(site / "08_conclusions.html")
+    figures = [picture for picture in page.pictures if picture["src"].startswith("figures/")]
+    assert len(figures) == len(page.captions) > 8
+    for number, (picture, caption) in enumerate(zip(figures, page.captions), start=1):
+        assert (site / picture["src"]).stat().st_size < 400_000
+        assert re.match(rf"Figure 8\.{number}\. .{{15,}}", caption)
+        assert picture["loading"] == "lazy" and int(picture["width"]) and int(picture["height"])
+    assert "base64" not in (site / "08_conclusions.html").read_text(encoding="utf-8")
+
+
+def test_an_unexecuted_folder_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make course"):
+        make_site.main(tmp_path, tmp_path / "site")
+
+
+@pytest.fixture(scope="module")
+def served(site):
+    """The address of the site below a path of a server."""
+
+    with folder_server(site.parent.parent) as address:
+        yield f"{address}/{site.relative_to(site.parent.parent)}"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("no Chromium that starts; `apt-get install chromium` gives it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_are_light_whole_on_a_phone_and_open_to_everybody(site, served, browser, theme):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=theme)
+    page, answers = context.new_page(), []
+    page.on("response", lambda answer: answers.append(answer))
+    for path in sorted(site.glob("*.html")):
+        answers.clear()
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto(f"{served}/{path.name}", wait_until="networkidle")
+        assert not [answer.url for answer in answers if not answer.url.startswith(served)], path.name
+        assert all(answer.ok for answer in answers), [answer.url for answer in answers if not answer.ok]
+        assert sum(len(answer.body()) for answer in answers) < FIRST_LOAD, path.name
+        found = [one for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+        assert not found, (path.name, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found])
+        page.set_viewport_size({"width": 420, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 420, path.name
+        if path.stem in ("index", "ledger", "08_conclusions"):
+            SHOTS.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=SHOTS / f"site_{path.stem}_420_{theme}.png")
+    context.close()
+
+
+def test_the_site_works_from_a_folder_with_its_search(site, browser):
+    page = browser.new_page()
+    page.goto(f"{(site / 'search.html').as_uri()}?q=patience")
+    page.wait_for_selector("#search-results li a")
+    assert "03_last_layer" in page.inner_html("#search-results")
+    page.goto((site / "03_last_layer.html").as_uri())
+    page.get_by_role("link", name=re.compile("Next")).first.click()
+    assert page.url.endswith("04_fine_tuning.html")
+    page.close()
+
+
+def test_the_readmes_pictures_can_be_drawn_again_and_are_light(tmp_path):
+    pictures.main(tmp_path)
+    drawn, kept = (
+        {path.name: path.stat().st_size for path in folder.iterdir()} for folder in (tmp_path, pictures.FOLDER)
+    )
+    assert drawn.keys() == kept.keys() and sum(kept.values()) < 600_000
+    shown = re.findall(r'(?:src|srcset)="site/images/([^"]+)"', (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(kept), "the README shows what is there"
+
+
+def test_an_explorer_is_one_figure_whose_pictures_are_files_and_whose_controls_move(tmp_path, browser):
+    (tmp_path / "figures").mkdir()
+    explorer = explorers.learning_rates({"CIFAR-100": 333, "Fruits-360": 70})
+    explorer._busy = True
+    text = still.page("x", explorer.panels.values(), explorer.controls, explorer.travels, explorer.adjust)
+    page = make_site.pictures(text, tmp_path / "figures", lambda: "3.1. ")
+    assert "base64" not in page and page.count("<figcaption>") == 1
+    assert len(list((tmp_path / "figures").iterdir())) == len(explorer.travels["gamma"])
+    (tmp_path / "page.html").write_text(f"<meta charset=utf-8>{page}", encoding="utf-8")
+    shown = browser.new_page()
+    shown.goto((tmp_path / "page.html").as_uri())
+    before = shown.get_attribute("[data-panel] img", "src")
+    shown.focus("input")
+    shown.keyboard.press("ArrowLeft")
+    after = shown.get_attribute("[data-panel] img", "src")
+    assert before != after and (tmp_path / after).exists()
+    shown.close()
