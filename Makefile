@@ -13,6 +13,7 @@
 # make results  write README's results table from recorded/
 # make gpu-wheel   compile Caffe for a GPU and import it, on a machine with nvcc that need not have a card (ARCH=75)
 # make gpu-check   on a machine with a card: compare the GPU with the CPU, measure it beside PyTorch: benchmarks/gpu.md
+# make wheels      wheels of Caffe that need nothing, one for each Python here, and SHA256SUMS: dist/; needs no set-up
 # make colab-versions   what has changed on Colab since tests/requirements-colab.txt; needs no set-up
 # make pictures draw the README's pictures from recorded/ and the shipped weights: site/images
 # make badges   write this clone's address on GitHub into pyproject.toml, the README and the notebooks
@@ -21,7 +22,7 @@ PYTHON := .venv/bin/python
 SETUP := .venv/share/jigsaw-course/setup
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-.PHONY: course site pictures test browser fuzz mutants lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check colab-versions badges clean
+.PHONY: course site pictures test browser fuzz mutants lab bench lint lint-workflows study check-recorded results gpu-wheel gpu-check wheels wheels-release colab-versions badges clean
 .DEFAULT_GOAL := course
 
 $(SETUP): pyproject.toml colab_setup.sh $(wildcard packaging/caffe/*.*)
@@ -92,6 +93,14 @@ gpu-check: $(SETUP)
 	JIGSAW_DEVICE=gpu $(PYTHON) -m pytest -n 0 tests/setup/test_caffe_wheel.py -k own_tests
 	$(PYTHON) -c "import torch" || $(PYTHON) -m pip install -q torch
 	$(PYTHON) benchmarks/gpu.py
+
+wheels:
+	python3 packaging/caffe/wheels.py dist
+
+# Checksums of the wheels of several machines, and the name of the release where clones with these files look for them.
+wheels-release:
+	cd dist && sha256sum *.whl > SHA256SUMS
+	@python3 packaging/caffe/build_wheel.py --release
 
 colab-versions:
 	@python3 scripts/colab_versions.py

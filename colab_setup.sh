@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up the jigsaw course: system libraries, Python packages, the Caffe wheel; then check that all of it works.
+# Set up the jigsaw course: the Caffe wheel, what it needs, Python packages; then check that all of it works.
 #
 #     bash colab_setup.sh                      # as often as you like: what is there is left alone
 #     PYTHON=python3.12 bash colab_setup.sh    # with a Python of your choice, 3.10 to 3.14
@@ -57,8 +57,14 @@ fi
 # Settings of pip and paths that are meant for other programs stay out of what follows.
 eval "$("$python" -E packaging/caffe/build_wheel.py --shield)"
 
-# 2. The system's libraries and tools.
-needed=$("$python" packaging/caffe/build_wheel.py --missing)
+# 2. The Caffe wheel from the cache, from Drive or from this repository's releases, the system's libraries and tools.
+caffe_wheel() { # set `wheel` to the one that is found, or nothing, and `needed` to the packages that it, or a build, needs
+    wheel=$("$python" packaging/caffe/build_wheel.py --find)
+    needed=
+    # A published one brings its libraries.
+    [[ $wheel == *manylinux* ]] || needed=$("$python" packaging/caffe/build_wheel.py --missing)
+}
+caffe_wheel
 on_colab || "$python" -c 'import ensurepip' 2>/dev/null ||
     needed+=" $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
 command -v make >/dev/null || needed+=" make"
@@ -111,6 +117,8 @@ if ! "$python" -m helpers.training.device; then
     [ "$device" != cpu ] || exit 1
     say "Caffe for the GPU does not work here; installing the CPU build instead (JIGSAW_DEVICE=cpu asks for it at once)"
     export JIGSAW_DEVICE=cpu
+    caffe_wheel
+    [ -z "$needed" ] || apt_install $needed
     install "$("$python" packaging/caffe/build_wheel.py)"
     "$python" -m helpers.training.device
 fi

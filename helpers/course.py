@@ -37,6 +37,7 @@ VARIABLES = {
     "JIGSAW_RECORDED": ("recorded", "folder of the full-size study's records"),
     "JIGSAW_COMMIT": ("", "what a record names as its commit outside of a git checkout"),
     "JIGSAW_CUDA_ARCHITECTURES": ("", "compute capabilities to build for where no card is here, e.g. 75 for a T4"),
+    "JIGSAW_RELEASES": ("", "address of published Caffe wheels instead of this clone's own releases; none builds"),
     "JIGSAW_FUZZ": ("", "random examples per test of `make fuzz`"),
     "KERAS_HOME": ("~/.keras", "Keras' own folder; CIFAR-100 lies in its datasets/"),
 }

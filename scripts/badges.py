@@ -60,7 +60,8 @@ def rewritten(text, url):
 
 def out_of_step(root, url):
     """{path: its text as it should be} for each file whose badge, clone command or project.urls is not `url`."""
-    files = [root / "pyproject.toml", root / "README.md", *sorted((root / "notebooks").glob("*.ipynb"))]
+    files = [root / "pyproject.toml", *root.glob("packaging/caffe/pyproject.toml"), root / "README.md"]
+    files += sorted((root / "notebooks").glob("*.ipynb"))
     texts = {path: path.read_text(encoding="utf-8") for path in files}
     return {path: rewritten(text, url) for path, text in texts.items() if rewritten(text, url) != text}
 

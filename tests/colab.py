@@ -55,7 +55,7 @@ def copy_of_the_set_up(folder):
     """What colab_setup.sh and the Makefile read, copied to `folder`, so that nothing here touches this checkout."""
     for name in ("colab_setup.sh", "pyproject.toml", "README.md", "Makefile"):
         shutil.copy(course.ROOT / name, folder)
-    for name in ("helpers", "packaging"):
+    for name in ("helpers", "packaging", "scripts"):
         shutil.copytree(course.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 

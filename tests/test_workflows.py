@@ -89,4 +89,4 @@ def test_each_workflow_calls_targets_of_make_and_may_do_little(path):
 
 
 def test_there_are_workflows():
-    assert [path.stem for path in WORKFLOWS] == ["colab", "pages", "test"]
+    assert [path.stem for path in WORKFLOWS] == ["colab", "pages", "release", "test"]

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Build the Caffe wheel for the running Python, or take it from the cache, and print its path.
+"""Find the Caffe wheel for the running Python, or build it, and print its path.
 
     python packaging/caffe/build_wheel.py            # the wheel
+    python packaging/caffe/build_wheel.py --find     # the same, but nothing is built: no line where there is none
     python packaging/caffe/build_wheel.py --source   # the verified source archive only
     python packaging/caffe/build_wheel.py --missing  # names of the apt packages the build still needs
     python packaging/caffe/build_wheel.py --nvidia   # names of NVIDIA's PyPI packages that a build for the GPU needs
@@ -10,14 +11,17 @@
 It builds for the GPU where there are one and nvcc, else for the CPU; JIGSAW_DEVICE=cpu or gpu decides otherwise, and
 JIGSAW_CUDA_ARCHITECTURES=75 names the compute capability (here 7.5, Colab's T4) where no card can be asked.
 The cache is $JIGSAW_CACHE (default ~/.cache/jigsaw-course); a mounted Google Drive is a second one, which outlives a
-Colab session. What either holds is checked before it is used, and neither has to be writable. Standard library only:
-this runs first.
+Colab session. What either holds is checked before it is used, and neither has to be writable. Then come the releases of
+the repository on GitHub that this is a clone of (or $JIGSAW_RELEASES): one of them is named after the sources and build
+files that are here, and has wheels and their checksums if somebody published them. Standard library only: this runs
+first.
 """
 
 import argparse
 import dataclasses
 import functools
 import hashlib
+import http.client
 import os
 import pathlib
 import platform
@@ -29,19 +33,28 @@ import sysconfig
 import tarfile
 import tempfile
 import time
+import urllib.request
 import zipfile
 import zlib
 
-RELEASE, VERSION = "brocolli-caffe", "9.0.2"
-SHA256 = "c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a"
+CAFFE = "brocolli-caffe-9.0.2"
+PROTOBUF = "grpcio-tools-1.54.3"  # carries protobuf 3.21.12
+# Source releases on the Python package index and their SHA-256.
+SOURCES = {
+    CAFFE: "c6410cc60bdd6db685d441b66be7df05410f8850ac88d6b75d48ef9b2315c08a",
+    PROTOBUF: "baff375130c155b47d44b7dbe6dc5bd0e3334804669774869b1d0cf5ce14d297",
+}
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent))
+sys.path[:0] = map(str, (HERE.parent.parent, HERE.parent.parent / "scripts"))
+
+import badges  # noqa: E402
 
 from helpers import course  # noqa: E402
 
 BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in", "pycaffe_more.cpp")
 CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn.hpp", "cudnn_batch_norm.cpp", "cudnn_convolution.cpp")
 CPU_FILES = ("cpu_convolution.cpp", "cpu_small_layers.cpp")
+PATIENCE = 60  # seconds for what is published: building takes little longer
 CACHE = course.folder("JIGSAW_CACHE")
 DRIVE = course.folder("JIGSAW_DRIVE")  # where Colab mounts it
 # Settings that clusters and containers have for everybody, and that are not meant for our steps: pip's of where to put
@@ -69,20 +82,17 @@ NOT_OURS = (
     "CPLUS_INCLUDE_PATH",
 )
 
-# apt package -> a header that only it provides (protobuf-compiler is found as a command instead).
+# apt package -> a header that only it provides.
 HEADERS = {
-    "libprotobuf-dev": "google/protobuf/message.h",
     "libgoogle-glog-dev": "glog/logging.h",
     "libgflags-dev": "gflags/gflags.h",
-    "libopenblas-dev": "cblas.h",
     "libhdf5-dev": "hdf5.h",
 }
-COMMANDS = {"g++": "c++", "protobuf-compiler": "protoc"}
 
 
 def missing_system_packages():
     """Names of the apt packages whose command or header is not found on this machine."""
-    missing = [package for package, command in COMMANDS.items() if not shutil.which(command)]
+    missing = [] if shutil.which("c++") else ["g++"]
     if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
         missing.append(f"libpython{sysconfig.get_python_version()}-dev")
     if "g++" in missing:
@@ -111,6 +121,11 @@ class Device:
     @property
     def key(self):
         return f"cuda{self.cuda}-{'-'.join(self.architectures)}" if self.cuda else "cpu"
+
+    @property
+    def tag(self):
+        """The build tag of a published wheel, which has the same version and Python as that for the CPU: "" there."""
+        return f"1{self.key.replace('-', '_')}" if self.cuda else ""
 
 
 CPU = Device("it works everywhere")
@@ -194,10 +209,10 @@ def workplace():
         return pathlib.Path(tempfile.mkdtemp(prefix="jigsaw-course-"))
 
 
-def pip(*words, **options):
-    """Run pip in an environment that is ours."""
+def pip(*words, environment=(), **options):
+    """Run pip in an environment that is ours, with the variables of `environment` beside it."""
     kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
-    return subprocess.run([sys.executable, "-m", "pip", *words], env=kept | PIP, **options)
+    return subprocess.run([sys.executable, "-m", "pip", *words], env=kept | PIP | dict(environment), **options)
 
 
 def fail(what, way_out, log=None):
@@ -213,33 +228,26 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def source_archive():
-    """Path of the pinned source archive in the cache, downloaded by pip and verified by its sha256."""
-    name = f"{RELEASE}-{VERSION}.tar.gz"
-    for archive in (CACHE / name, workplace() / name):
-        if os.access(archive, os.R_OK) and archive.is_file() and sha256(archive) == SHA256:
+def source_archive(release):
+    """Path of one of SOURCES in the cache, downloaded by pip and verified by its sha256."""
+    (name, version), hashed = release.rsplit("-", 1), SOURCES[release]
+    for archive in (CACHE / f"{release}.tar.gz", workplace() / f"{release}.tar.gz"):
+        if os.access(archive, os.R_OK) and archive.is_file() and sha256(archive) == hashed:
             return archive
-    print(f"Downloading {RELEASE} {VERSION} from the Python package index", file=sys.stderr)
+    print(f"Downloading {name} {version} from the Python package index", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=workplace()) as folder:
         folder = pathlib.Path(folder)
-        (folder / "requirements.txt").write_text(f"{RELEASE}=={VERSION} --hash=sha256:{SHA256}\n")
+        (folder / "requirements.txt").write_text(f"{name}=={version} --hash=sha256:{hashed}\n")
+        # pip asks a source release for its metadata, and that of 2023 imports what setuptools had until then.
+        (folder / "constraints.txt").write_text("setuptools<81\n")
+        words = ["download", "--no-deps", "--no-binary", name, "--require-hashes", "-r", "requirements.txt"]
+        constraints = {f"PIP_{kind}CONSTRAINT": str(folder / "constraints.txt") for kind in ("", "BUILD_")}
         log = folder / "download.log"
         with log.open("w") as out:
-            code = pip(
-                "download",
-                "--no-deps",
-                "--no-binary",
-                RELEASE,
-                "--require-hashes",
-                "-r",
-                "requirements.txt",
-                cwd=folder,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            ).returncode
+            code = pip(*words, environment=constraints, cwd=folder, stdout=out, stderr=subprocess.STDOUT).returncode
         if code or not (folder / archive.name).exists():
             fail(
-                f"The source release {RELEASE} {VERSION} could not be downloaded or did not match its sha256.",
+                f"The source release {name} {version} could not be downloaded or did not match its sha256.",
                 "check the network connection and run the same command again.",
                 log,
             )
@@ -247,20 +255,33 @@ def source_archive():
     return archive
 
 
+def digest(*parts):
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def texts(names):
+    """What files of ours say, but for the repository's address, which decides nothing."""
+    return [badges.DECLARED.sub("", (HERE / name).read_text(encoding="utf-8")) for name in names]
+
+
 def cache_key(device):
     """Everything the wheel depends on: source, build files, Python, device, and the system's libraries."""
     release = platform.freedesktop_os_release()
-    parts = [
-        SHA256,
+    return digest(
+        *SOURCES.values(),
         device.key,
         sysconfig.get_config_var("SOABI"),
         platform.machine(),
         release.get("ID", ""),
         release.get("VERSION_ID", ""),
         os.environ.get("CONDA_PREFIX", ""),
-    ]
-    parts += [(HERE / name).read_text() for name in BUILD_FILES + (CUDA_FILES if device.cuda else CPU_FILES)]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+        *texts(BUILD_FILES + (CUDA_FILES if device.cuda else CPU_FILES)),
+    )
+
+
+def release_name():
+    """The tag of the release with the wheels of these very sources and build files, published or not."""
+    return "caffe-" + digest(*SOURCES.values(), *texts(BUILD_FILES + CUDA_FILES + CPU_FILES))
 
 
 def put(wheel, folder):
@@ -298,22 +319,96 @@ def whole(wheel):
     return False
 
 
-def build(device):
-    """Path of the wheel for the running Python and a Device, from the cache, from a mounted Drive, or built.
+def found(device):
+    """Path of the wheel for the running Python and a Device in the cache, from Drive or published; else None.
 
     The copies are a convenience: one that cannot be made costs a line and time, never the wheel.
     """
     key = cache_key(device)
     home, wheel = workplace() / "wheels" / key, find(CACHE / "wheels" / key)
     drive = DRIVE / "jigsaw-course" / "wheels" / key
-    mounted = os.access(DRIVE, os.R_OK)
-    if not wheel and mounted and (wheel := find(drive)):
+    if not wheel and os.access(DRIVE, os.R_OK) and (wheel := find(drive)):
         print(f"The Caffe wheel comes from {drive}", file=sys.stderr)
         wheel = keep(wheel, home)
-    wheel = wheel or compile_wheel(device, home)
-    if mounted and not find(drive) and keep(wheel, drive) != wheel:
+    return wheel or published(device, home)
+
+
+def build(device):
+    """As found; what is not found is compiled. A mounted Drive gets a copy for the next session."""
+    wheel = found(device) or compile_wheel(device, workplace() / "wheels" / cache_key(device))
+    drive = DRIVE / "jigsaw-course" / "wheels" / cache_key(device)
+    if os.access(DRIVE, os.R_OK) and not find(drive) and keep(wheel, drive) != wheel:
         print(f"The Caffe wheel is kept for the next session in {drive}", file=sys.stderr)
     return wheel
+
+
+def releases():
+    """Address of the folder with the published wheels of these sources; None where this clone has no address."""
+    chosen, address = course.variable("JIGSAW_RELEASES"), badges.address()
+    # OWNER is a placeholder, and might be somebody's name.
+    if chosen == "none" or (not chosen and "/OWNER/" in address):
+        return None
+    return chosen or f"{address}/releases/download/{release_name()}"
+
+
+def download(url, deadline):
+    """What is at `url`; OSError or HTTPException where it is not there or not all here at `deadline`, monotonic()."""
+    content = bytearray()
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        while part := answer.read1(1 << 20):
+            content += part
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(content)} bytes came in {PATIENCE} s")
+    return bytes(content)
+
+
+def fits(name, device):
+    """Whether a file of that name is a wheel for the running Python, this machine's C library, and a Device."""
+    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    wheel = re.fullmatch(rf"caffe_jigsaw-[\d.]+-(?:([^-]+)-)?{python}-{python}-([\w.]+)\.whl", name)
+    if not wheel:
+        return False
+    cuda, *architectures = (wheel[1] or "").split("_")
+    for_device = cuda == device.tag.split("_")[0] and set(device.architectures) <= set(architectures)
+    here = tuple(map(int, re.findall(r"\d+", platform.libc_ver()[1])))
+    glibc = re.findall(rf"manylinux_(\d+)_(\d+)_{platform.machine()}", wheel[2])
+    return for_device and any((int(major), int(minor)) <= here for major, minor in glibc)
+
+
+def published(device, home):
+    """Path of a published wheel, put into the cache folder `home`; None, with a line that says why, where none is.
+
+    Its release has a file SHA256SUMS with a line for each wheel, as sha256sum writes them.
+    """
+    address = releases()
+    if not address:
+        return None
+    deadline = time.monotonic() + PATIENCE
+    try:
+        lines = download(f"{address}/SHA256SUMS", deadline).decode().splitlines()
+        sums = {line[66:]: line[:64] for line in lines if re.fullmatch(r"[0-9a-f]{64}  \S+", line)}
+        name = next((name for name in sums if fits(name, device)), None)
+        if not name:
+            raise ValueError(f"none of {len(sums)} published wheels is for this Python and the {device.key}")
+        content = download(f"{address}/{name}", deadline)
+        if hashlib.sha256(content).hexdigest() != sums[name]:
+            raise ValueError(f"{name} is not what its checksum says")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        print(f"No wheel comes from {address}: {error}", file=sys.stderr)
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = pathlib.Path(folder) / name
+        wheel.write_bytes(content)
+        if not whole(wheel):
+            return None
+        print(f"The Caffe wheel comes from {address}", file=sys.stderr)
+        return moved(wheel, home)
+
+
+def moved(wheel, home):
+    """Path of a wheel's copy in the cache folder `home`, else in a folder of its own: where it is, it will be gone."""
+    kept = keep(wheel, home)
+    return put(wheel, pathlib.Path(tempfile.mkdtemp(prefix="jigsaw-course-"))) if kept == wheel else kept
 
 
 def keep(wheel, folder):
@@ -339,17 +434,18 @@ def compile_wheel(device, home):
             f"The CUDA toolkit lacks what these packages hold: {missing}",
             f"{sys.executable} -m pip install {missing}    (colab_setup.sh does it, too)",
         )
-    archive = source_archive()
+    archives = [source_archive(release) for release in SOURCES]
     minutes = "four to six" if device.cuda else "two to three"
     print(f"Building the Caffe wheel ({minutes} minutes on two cores, once)", file=sys.stderr)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        with tarfile.open(archive) as tar:
-            # Python before 3.10.12 and 3.11.4 has no filters; the archive's checksum was verified.
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            tar.extractall(folder)
-        define = {"CAFFE_SOURCE": folder / f"{RELEASE}-{VERSION}"}
+        for archive in archives:
+            with tarfile.open(archive) as tar:
+                # Python before 3.10.12 and 3.11.4 has no filters; the archive's checksum was verified.
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(folder)
+        define = {"CAFFE_SOURCE": folder / CAFFE, "PROTOBUF_SOURCE": folder / PROTOBUF}
         if device.cuda:
             define |= {
                 "CPU_ONLY": "OFF",
@@ -357,6 +453,7 @@ def compile_wheel(device, home):
                 "CUDA_PACKAGES": nvidia_folder(),
             }
         settings = [f"--config-settings=cmake.define.{name}={value}" for name, value in define.items()]
+        settings.append(f"--config-settings=build-dir={folder / 'build'}")
         log = folder / "build.log"
         with log.open("w") as out:
             code = pip(
@@ -369,8 +466,8 @@ def compile_wheel(device, home):
                 "read the lines above, check that there are a network connection and 2 GB of disk, run again.",
                 log,
             )
-        kept = keep(wheel, home)
-        wheel = put(wheel, pathlib.Path(tempfile.mkdtemp(prefix="jigsaw-course-"))) if kept == wheel else kept
+        wheel = moved(wheel, home)
+        shutil.copytree(folder / "build" / "devel", wheel.parent / "devel", dirs_exist_ok=True)
     print(f"Built in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return wheel
 
@@ -389,6 +486,8 @@ def build_or_fall_back(device):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", action="store_true", help="print the path of the source archive instead")
+    parser.add_argument("--find", action="store_true", help="build nothing")
+    parser.add_argument("--release", action="store_true", help="print the name of the release with published wheels")
     parser.add_argument("--missing", action="store_true", help="print the missing apt packages instead")
     parser.add_argument("--nvidia", action="store_true", help="print the missing packages of NVIDIA's instead")
     parser.add_argument("--device", action="store_true", help="print what it would build for instead")
@@ -399,8 +498,10 @@ if __name__ == "__main__":
     elif arguments.shield:
         print("unset", *NOT_OURS)
         print("export", *(f"{name}={value}" for name, value in PIP.items()))
+    elif arguments.release:
+        print(release_name())
     elif arguments.source:
-        print(source_archive())
+        print(source_archive(CAFFE))
     else:
         try:
             device = choose_device()
@@ -410,6 +511,8 @@ if __name__ == "__main__":
             print(*nvidia_packages(device))
         elif arguments.device:
             print(device.key)
+        elif arguments.find:
+            print(found(device) or "")
         else:
             print(f"Building for the {'GPU' if device.cuda else 'CPU'}: {device.why}", file=sys.stderr)
             print(build_or_fall_back(device))

@@ -330,7 +330,7 @@ boost::shared_ptr<Layer<Dtype>> create(const LayerParameter& param) {
   return boost::shared_ptr<Layer<Dtype>>(new ConvolutionLayer<Dtype>(param));
 }
 
-// This library links to libcaffe, whose own registrations have therefore run before this line does.
+// Linked after the release's files, whose own registrations have therefore run before this line does.
 const bool registered = [] {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return false;
   LayerRegistry<float>::Registry()["Convolution"] = create<float>;

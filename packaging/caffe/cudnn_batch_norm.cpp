@@ -128,7 +128,7 @@ boost::shared_ptr<Layer<Dtype>> create(const LayerParameter& param) {
   return boost::shared_ptr<Layer<Dtype>>(new LayerClass<Dtype>(param));
 }
 
-// This library links to libcaffe, whose own registrations have therefore run before these lines do.
+// Linked after the release's files, whose own registrations have therefore run before these lines do.
 const bool registered = [] {
   LayerRegistry<float>::Registry()["BatchNorm"] = create<float, CudnnBatchNormLayer>;
   LayerRegistry<double>::Registry()["BatchNorm"] = create<double, CudnnBatchNormLayer>;

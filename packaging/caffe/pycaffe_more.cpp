@@ -60,7 +60,8 @@ struct FromIndex {
 
 }  // namespace
 
-BOOST_PYTHON_MODULE(_more) {
+// Called at the end of the module's initialisation.
+void more() {
   FromIndex<int>();
   FromIndex<unsigned>();
 
@@ -79,7 +80,7 @@ BOOST_PYTHON_MODULE(_more) {
       .def("stop", &Timer::Stop)
       .add_property("ms", &Timer::MilliSeconds);
 
-  bp::object solver = bp::import("caffe._caffe").attr("Solver");
+  bp::object solver = bp::scope().attr("Solver");
   solver.attr("apply_update") = bp::make_function(&apply_update);
   solver.attr("share_weights") = bp::make_function(&share_weights);
 }

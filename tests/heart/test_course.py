@@ -1,7 +1,6 @@
 """Profile, folders and the environment check."""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -122,11 +121,9 @@ def test_another_caffe_on_the_path_is_left_aside(tmp_path):
 
 
 def test_another_caffe_among_the_libraries_is_left_aside(tmp_path):
-    """As after `export LD_LIBRARY_PATH=~/caffe/build/lib`."""
-    import caffe
-
-    for library in pathlib.Path(caffe.__file__).parent.glob("lib/libcaffe*.so"):
-        (tmp_path / library.name).write_bytes(b"not a library of ours")
+    """As after `export LD_LIBRARY_PATH=~/caffe/build/lib`, with a BLAS of the name of the wheel's, too."""
+    for name in ("libcaffe.so", "libcaffe.so.1.0.0", "libscipy_openblas.so"):
+        (tmp_path / name).write_bytes(b"not a library of ours")
     environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", "import caffe"], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

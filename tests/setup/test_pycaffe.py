@@ -308,7 +308,8 @@ def test_the_readme_of_the_wheel_says_what_it_holds(monkeypatch):
     import build_wheel
 
     text = (folder / "README.md").read_text()
-    assert f"`{build_wheel.RELEASE}` {build_wheel.VERSION}" in text and build_wheel.SHA256 in text
+    for release, hashed in build_wheel.SOURCES.items():
+        assert "`{}` {}".format(*release.rsplit("-", 1)) in text and hashed in text
     missing, more = re.search(
         r"^Layers that are not there: (.*?), which need.*?BVLC's:\n(.*?)\.$", text, re.M | re.S
     ).groups()

@@ -1,5 +1,6 @@
 """The set-up: Colab's packages stay as they are, apt is asked for what is missing only, what fails says what to do."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -7,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 
 import badges
@@ -14,6 +16,7 @@ import colab
 import pytest
 from colab import copy_of_the_set_up, set_up
 from notebook_errors import errors
+from servers import cut_short, html, respond, serve
 
 from helpers import course
 
@@ -77,6 +80,23 @@ def test_on_colab_every_preinstalled_package_keeps_its_version(tmp_path):
     assert "Building for the GPU: Tesla T4, nvcc 12.8; JIGSAW_DEVICE=cpu chooses the CPU" in third.stderr
     assert "shows no CUDA card" in third.stderr and "installing the CPU build instead" in third.stdout
     assert third.stdout.splitlines()[-1].startswith("[OK]   Caffe runs on CPU")
+
+    # The next day, without Drive, compiler or apt's packages: a published wheel.
+    (built,) = cpu.glob("*.whl")
+    name = re.sub(r"-[\w.]+\.whl", "-manylinux_2_17_x86_64.whl", built.name)
+    command(stand_in / "bin", "c++", "exit 1")
+    subprocess.check_call([stand_in / "bin" / "python", "-m", "pip", "uninstall", "-qq", "-y", "caffe-jigsaw"])
+    (stand_in / "share" / "jigsaw-course" / "setup").unlink()
+    with serve(**{"SHA256SUMS": page(sums((name, built.read_bytes()))), name: page(built.read_bytes())}) as (
+        address,
+        _,
+    ):
+        settings = {"JIGSAW_CACHE": str(tmp_path / "none"), "JIGSAW_RELEASES": address, "JIGSAW_DEVICE": "cpu"}
+        fourth = set_up(repository, path, COLAB_RELEASE_TAG="release", **settings)
+    assert fourth.returncode == 0, fourth.stdout + fourth.stderr
+    assert f"comes from {address}" in fourth.stderr and "Building the Caffe wheel" not in fourth.stderr
+    assert fourth.stdout.splitlines()[-1].startswith("[OK]   Caffe runs on CPU")
+    assert not (repository / "apt.log").exists()
 
 
 # --- CPU or GPU -----------------------------------------------------------------------------------
@@ -249,6 +269,125 @@ def test_a_folder_that_cannot_be_written_costs_a_line(tmp_path, place):
     assert re.search("(is not kept in|Nothing is kept).*/proc/self", result.stderr)
 
 
+# --- Published wheels -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    """(name, content) of the wheel for this Python, named as one that was repaired for a C library of old."""
+    a_card_and_nvcc(tmp_path / "bin", card="", nvcc="")
+    built = pathlib.Path(build_wheel(tmp_path / "bin", JIGSAW_RELEASES="none").stdout.strip())
+    return re.sub(r"-[\w.]+\.whl", "-manylinux_2_17_x86_64.whl", built.name), built.read_bytes()
+
+
+def sums(*files):
+    return "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files).encode()
+
+
+def page(content):
+    return lambda handler: respond(handler, content)
+
+
+def look(tmp_path, address, *words, **settings):
+    """build_wheel.py with an empty cache and published wheels at `address`; PIP_NO_INDEX: nothing can be compiled."""
+    settings = {"JIGSAW_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1", "JIGSAW_RELEASES": address} | settings
+    return build_wheel(tmp_path / "bin", *words, **settings)
+
+
+def test_a_published_wheel_is_taken_and_kept(tmp_path, wheel):
+    name, content = wheel
+    others = [(name.replace("-cp3", "-1cuda12.8_75-cp3"), b""), ("caffe_jigsaw-1.0.0-cp39-cp39-linux_x86_64.whl", b"")]
+    newer = (name.replace("2_17", "9_99"), b"for a C library to come")
+    with serve(**{"SHA256SUMS": page(sums(*others, newer, wheel)), name: page(content)}) as (address, requests):
+        first = look(tmp_path, address, "--find")
+        assert pathlib.Path(first.stdout.strip()).name == name, first.stderr
+        assert pathlib.Path(first.stdout.strip()).read_bytes() == content
+        assert f"comes from {address}" in first.stderr
+        assert [path for path, _ in requests] == ["SHA256SUMS", name]
+        assert look(tmp_path, address).stdout == first.stdout  # from the cache
+        assert len(requests) == 2
+
+
+def test_a_wheel_for_the_card_is_taken(tmp_path, wheel):
+    name, content = wheel
+    name = name.replace("-cp3", "-1cuda12.8_75_80_89-cp3", 1)
+    a_card_and_nvcc(tmp_path / "bin")
+    with serve(**{"SHA256SUMS": page(sums((name, content))), name: page(content)}) as (address, _):
+        assert look(tmp_path, address, "--find").stdout.strip().endswith(name)
+        a_card_and_nvcc(tmp_path / "bin", card="NVIDIA H100, 9.0")
+        assert "none of 1 published wheels is for this Python and the cuda12.8-90" in (
+            look(tmp_path, address, "--find").stderr
+        )
+
+
+def dripping(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(200):
+        handler.wfile.write(b"0")
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("no server", "refused"),
+        ("no release", "404"),
+        ("a page for the sums", "none of 0 published"),
+        ("a page for the wheel", "is not what its checksum says"),
+        ("another file", "is not what its checksum says"),
+        ("cut short", "is not what its checksum says"),
+        ("slow", "bytes came in"),
+        ("not text", "decode"),
+        ("damaged when it was published", "is damaged"),
+    ],
+)
+def test_what_cannot_be_had_costs_a_line_and_the_wheel_is_built(tmp_path, wheel, what, says):
+    """And nothing damaged is handed out or kept."""
+    name, content = wheel
+    damaged = content[:-1000]
+    pages = {"SHA256SUMS": page(sums(wheel)), name: page(content)} | {
+        "no release": {"SHA256SUMS": html(404)},
+        "a page for the sums": {"SHA256SUMS": html()},
+        "a page for the wheel": {name: html()},
+        "another file": {name: page(content + b"more")},
+        "cut short": {name: cut_short(content, len(content) // 2)},
+        "slow": {name: dripping},
+        "not text": {"SHA256SUMS": page(b"\xff\xfe")},
+        "damaged when it was published": {"SHA256SUMS": page(sums((name, damaged))), name: page(damaged)},
+    }.get(what, {})
+    with serve(**pages) as (address, _):
+        if what == "no server":
+            address = "http://127.0.0.1:1"
+        compiles = "b.compile_wheel = lambda *_: 'compiled'"
+        code = f"import build_wheel as b; b.PATIENCE = 2; {compiles}; print(b.build(b.CPU))"
+        settings = {"JIGSAW_CACHE": str(tmp_path / "cache"), "JIGSAW_RELEASES": address, "JIGSAW_DEVICE": "cpu"}
+        words = [sys.executable, "-c", code]
+        result = subprocess.run(words, cwd=BUILD.parent, text=True, capture_output=True, env=os.environ | settings)
+    assert result.stdout.strip() == "compiled", result.stderr
+    assert says in result.stderr and "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("cache/wheels/**/*.whl"))
+
+
+def test_the_releases_are_those_of_the_clone_s_remote_and_the_placeholder_is_nobody(tmp_path):
+    clone = a_clone(copy_of_the_set_up(tmp_path), "git@github.com:some-body/course.git")
+    asks = [sys.executable, "-c", "import build_wheel; print(build_wheel.releases())"]
+    own = {name: value for name, value in os.environ.items() if name not in ("JIGSAW_RELEASES", "PYTHONPATH")}
+
+    def says():
+        return subprocess.check_output(asks, cwd=clone / "packaging" / "caffe", env=own, text=True).strip()
+
+    before = says()
+    assert re.fullmatch(r"https://github\.com/some-body/course/releases/download/caffe-[0-9a-f]{16}", before)
+    subprocess.check_call([sys.executable, "scripts/badges.py"], cwd=clone, stdout=subprocess.DEVNULL)
+    assert says() == before  # the address is no part of what was built
+    (clone / "packaging" / "caffe" / "CMakeLists.txt").write_text("# another build\n")
+    assert says() != before
+    subprocess.check_call(["git", "-C", clone, "checkout", "-q", "."])
+    subprocess.check_call(["git", "-C", clone, "remote", "remove", "origin"])
+    assert says() == "None"
+
+
 # --- Settings that others made --------------------------------------------------------------------
 
 INHERITED = {
@@ -310,7 +449,7 @@ def machine(tmp_path):
     repository = copy_of_the_set_up(tmp_path)
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("bash", "cat", "dirname", "env", "grep", "make", "mkdir", "mktemp", "rm", "sha256sum", "protoc"):
+    for name in ("bash", "cat", "dirname", "env", "grep", "make", "mkdir", "mktemp", "rm", "sha256sum"):
         (tools / name).symlink_to(shutil.which(name))
     command(tools, "python3", f'exec "{sys.executable}" "$@"')
     command(tools, "c++", "! grep -q hdf5.h")
