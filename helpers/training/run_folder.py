@@ -9,6 +9,7 @@ import os
 import pathlib
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import zlib
@@ -180,9 +181,10 @@ def _git(*words):
 def commit():
     """The checked-out commit when this process first asked, the code that it runs; $JIGSAW_COMMIT outside a checkout.
 
-    "-dirty" where a file differs from it that is not a record: a study writes those while it runs.
+    "-dirty" where a file differs from it that is not a record: a study writes those while it runs. Where there is no
+    git, nobody can tell.
     """
-    name = _git("rev-parse", "--short=7", "HEAD").stdout.strip()
+    name = _git("rev-parse", "--short=7", "HEAD").stdout.strip() if shutil.which("git") else ""
     changed = name and _git("diff", "--quiet", "HEAD", "--", ".", ":!recorded").returncode
     return name + "-dirty" * bool(changed) or course.variable("JIGSAW_COMMIT") or "not a git checkout"
 

@@ -405,6 +405,9 @@ def test_the_commit_is_that_of_the_start_and_dirty_only_where_code_changed(tmp_p
     monkeypatch.setenv("JIGSAW_COMMIT", "0123abc")
     run_folder.commit.cache_clear()
     assert run_folder.commit() == "0123abc"
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))  # no git
+    run_folder.commit.cache_clear()
+    assert run_folder.commit() == "0123abc"
     run_folder.commit.cache_clear()
 
 
