@@ -23,13 +23,17 @@ from helpers.plots.style import BLACK, BLUE, GREY, hue_of, styled
 
 NAME = 0.15  # inches that a class needs for its name beside a confusion matrix
 COUNT = 0.25  # inches that it needs for its counts
+GROUP = 2.55  # inches for the names of groups of classes beside a confusion matrix
 
 
 @styled
-def confusion(matrix, class_names, width=None):
+def confusion(matrix, class_names, width=None, groups=None):
     """A confusion matrix, (C, C) counts, row = true class, column = predicted; colour is the share of the row.
 
     Names and counts stand where there is room. width: of the page in inches; None suits the classes.
+    groups: {name: its classes}, all of them, to put them in this order, with the groups' names beside the matrix
+    instead of theirs, and a frame round what stays within a group; the darkest colour is then 30 % and more, since
+    mistakes are what one looks for.
     """
     matrix = np.asarray(matrix)
     count = len(class_names)
@@ -37,18 +41,33 @@ def confusion(matrix, class_names, width=None):
         raise ValueError(
             f"the matrix is {matrix.shape}, the class names are {count}; give one row and one column for each class"
         )
+    if groups:
+        order = [name for names in groups.values() for name in names]
+        if sorted(order) != sorted(class_names):
+            odd = sorted(set(order) ^ set(class_names)) or [name for name in order if order.count(name) > 1]
+            raise ValueError(f"{odd[0]!r} is not once in the groups and once in the classes; give each class one group")
+        rows = [list(class_names).index(name) for name in order]
+        matrix = matrix[np.ix_(rows, rows)]
     scaled = width is None
     width = width or min(8, 3.8 + 0.42 * count)
     left, top, side = matrix_place(count, width)
-    named = left > 1
+    named, high = left > 1 and not groups, 30 if groups else 100
+    if groups:
+        left, side = GROUP, width - GROUP - 0.05
     figure = page(width + 1.12 * scaled, top + side + (1.15 if named else 0.3))
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    picture(figure, left, top, side, coloured(share, 0, 1, "Blues"))
+    picture(figure, left, top, side, coloured(share, 0, high / 100, "Blues"))
     middles = (np.arange(count) + 0.5) * side / count
     for middle, name in zip(middles, class_names if named else ()):
         write(figure, left - 0.05, top + middle, shortened(name), ha="right", va="center")
         look = {"rotation": 60, "ha": "right", "rotation_mode": "anchor", "va": "center"}
         write(figure, left + middle, top + side + 0.1, shortened(name), **look)
+    first = 0
+    for name, names in (groups or {}).items():
+        size = len(names)
+        write(figure, left - 0.05, top + (first + size / 2) * side / count, name, ha="right", va="center")
+        outline(figure, left, top, side / count, (first, first, size, size), 0, edgecolor=GREY, linewidth=0.8)
+        first += size
     for (row, column), number in np.ndenumerate(matrix if COUNT * count <= side else np.empty((0, 0))):
         colour = "white" if share[row, column] > 0.55 else "black"
         write(figure, left + middles[column], top + middles[row], number, ha="center", va="center", color=colour)
@@ -56,7 +75,8 @@ def confusion(matrix, class_names, width=None):
     below = figure.get_figheight() - 0.02
     write(figure, left + side / 2, below, "predicted class", ha="center", va="bottom", fontsize=11)
     if scaled:
-        scale_bar(figure, width + 0.1, top, side, 0, 100, "share of the true class (%)", "Blues")
+        more = ", 30 and more" * bool(groups)
+        scale_bar(figure, width + 0.1, top, side, 0, high, f"share of the true class (%{more})", "Blues")
     return figure
 
 
