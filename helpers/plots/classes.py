@@ -145,22 +145,31 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     """Results to compare as horizontal bars, the first at the top, each with its number.
 
     Where all of them are accuracies above 90 %, they are dots on a scale from there: bars would all look full.
+    values: one number per label; or {name: numbers}, two of them, drawn as pairs of dots, filled and hollow, with a
+    line from one to the other.
     errors: half-widths of error bars, NaN for none. chance: one number, a dotted line. reported: one number per label,
     None where the report has none, drawn as diamonds. percent: all of these are in [0, 1]; False draws numbers as they
-    are.
+    are, in millions with one decimal where they reach one.
     """
-    for name, given in (("values", values), ("errors", errors), ("reported", reported)):
+    pair = values if isinstance(values, dict) else {"values": values}
+    for name, given in {**pair, "errors": errors, "reported": reported}.items():
         if given is not None and len(given) != len(labels):
             raise ValueError(f"{len(labels)} labels have {len(given)} {name}; give one each")
-    scale, places = 100 if percent else 1, np.arange(len(labels))[::-1]
-    values, told = (scale * np.array(given, float) for given in (values, reported or [None] * len(labels)))
+    million = not percent and np.max(list(pair.values())) >= 1e6
+    scale, places = 100 if percent else 1e-6 if million else 1, np.arange(len(labels))[::-1]
+    *first, values = scale * np.array(list(pair.values()), float)
+    told = scale * np.array(reported or [None] * len(labels), float)
     halves = np.full(len(labels), np.nan) if errors is None else scale * np.array(errors, float)
     figure = Figure(figsize=(8, 1.1 + 0.34 * len(labels)))
-    axes = figure.add_subplot(xlabel=axis)
-    left = 90 if percent and np.nanmin([values, told]) > 90 else 0
+    axes = figure.add_subplot(xlabel=f"{axis} (million)" if million else axis)
+    left = 90 if percent and np.nanmin([values, told, *first]) > 90 else 0
     told_apart = any(map(hue_of, labels))
     colours = [hue_of(label) or GREY if told_apart else BLUE for label in labels]
-    if left:
+    if first:
+        axes.hlines(places, *first, values, color=colours, linewidth=2)
+        for dots, name, fill in zip((*first, values), pair, (colours, "white")):
+            axes.scatter(dots, places, s=80, facecolors=fill, edgecolors=colours, linewidths=2, zorder=3, label=name)
+    elif left:
         axes.scatter(values, places, s=80, color=colours)
     else:
         axes.barh(places[::-1], values[::-1], height=0.7, color=colours[::-1])
@@ -176,17 +185,23 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     if chance is not None:
         words = f"chance ({scale * chance:.3g} %)" if percent else "chance"
         axes.axvline(scale * chance, color="black", linestyle=":", linewidth=1.5, label=words)
-    ends = np.fmax(values + np.nan_to_num(halves), told)  # numbers stand right of every mark
-    for place, value, end in zip(places, values, ends):
-        words = f"{value:.1f} %" if percent else f"{value:,.10g}"
+    ends = np.fmax.reduce([values + np.nan_to_num(halves), told, *first])  # numbers stand right of every mark
+    for place, end, *numbers in zip(places, ends, *first, values):
+        words = " → ".join(dict.fromkeys(_number(one, percent, million) for one in numbers)) + " %" * percent
         axes.text(end + 0.025 * (ends.max() - left), place, words, va="center", fontsize=10)
-    axes.set_xlim(left, left + 1.18 * (ends.max() - left))
+    axes.set_xlim(left, left + (1.3 if first else 1.18) * (ends.max() - left))
     if not percent:
         axes.xaxis.set_major_formatter("{x:,.10g}")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     if axes.get_legend_handles_labels()[1]:
-        figure.legend(loc="outside upper right", ncol=2)
+        figure.legend(loc="outside upper right", ncol=3)
     return figure
+
+
+def _number(value, percent, million):
+    """One decimal for percent and millions, as many as it has for other numbers."""
+    tiny = million and value < 0.1
+    return f"{value:.1g}" if tiny else f"{value:.1f}" if percent or million else f"{value:,.10g}"
 
 
 @styled

@@ -120,6 +120,7 @@ EVERY_FIGURE = {
     "confusion of groups": lambda: plots.confusion(np.eye(3), ["ant", "bus", "cat"], groups=KINDS),
     "per_class": lambda: plots.per_class([0.2, 0.9], ["cat", "dog"]),
     "bars": lambda: plots.bars(["a", "b"], [0.3, 0.5], errors=[0.1, 0.1], chance=0.1, reported=[0.4, None]),
+    "bars of pairs": lambda: plots.bars(["a", "b"], {"own": [0.6, 0.4], "other": [0.3, 0.4]}, chance=0.1),
     "histogram": lambda: plots.histogram({"report": random.normal(size=99), "CFN": random.normal(size=99) * 50}),
 }
 PICTURES = {
@@ -210,6 +211,13 @@ def test_the_loss_before_training_stands_at_epoch_0_of_the_validation_curve():
         assert (line.get_xdata()[0], line.get_ydata()[0]) == (0, 2.5)
         assert line.get_xdata()[1] == 1 and len(line.get_xdata()) == len(table()) + 1
     assert curves(several)["_a, validation"].get_xdata()[0] == 1
+
+
+def test_losses_on_a_log_scale_say_so():
+    (axes,) = plots.losses(table(level=50), log=True).axes
+    assert axes.get_yscale() == "log" and axes.get_ylabel() == "mean cross-entropy loss (log scale)"
+    (axes,) = plots.losses(table(level=50)).axes
+    assert axes.get_yscale() == "linear" and axes.get_ylabel() == "mean cross-entropy loss"
 
 
 def test_reported_and_chance_levels_are_drawn_with_their_numbers():
@@ -535,13 +543,33 @@ def test_accuracies_above_90_percent_are_dots_on_a_scale_from_there():
 
 
 def test_bars_of_counts_are_not_percentages():
-    figure = plots.bars(["AlexNet", "branch"], [60_965_224, 2_564_580], axis="parameters", percent=False)
-    assert {"60,965,224", "2,564,580", "parameters"} <= set(words(figure))
+    figure = plots.bars(["training", "test"], [67_692, 15], axis="images", percent=False)
+    assert {"67,692", "15", "images"} <= set(words(figure))
     assert not any("%" in word for word in words(figure))
 
 
+def test_millions_are_the_unit_of_counts_that_reach_one():
+    counts, reported = [60_965_224, 2_564_580, 34_944], [61e6, None, None]
+    figure = plots.bars(["AlexNet", "branch", "conv1"], counts, axis="parameters", percent=False, reported=reported)
+    assert {"61.0", "2.6", "0.03", "parameters (million)"} <= set(words(figure))
+    np.testing.assert_allclose(list(named_bars(figure.axes[0]).values()), [0.034944, 2.56458, 60.965224])
+    assert curves(figure)["reported"].get_xdata()[0] == 61
+
+
+def test_pairs_are_two_dots_and_a_line_between():
+    figure = plots.bars(["with", "without"], {"own puzzles": [0.5, 0.6], "careful puzzles": [0.5, 0.25]}, chance=0.1)
+    (axes,) = figure.axes
+    joined, own, careful = axes.collections
+    assert [segment[:, 0].tolist() for segment in joined.get_segments()] == [[50, 50], [60, 25]]
+    np.testing.assert_allclose(own.get_offsets(), [[50, 1], [60, 0]])
+    np.testing.assert_allclose(careful.get_offsets(), [[50, 1], [25, 0]])
+    assert colors.to_hex(careful.get_facecolor()[0]) == "#ffffff" != colors.to_hex(own.get_facecolor()[0])
+    assert {"own puzzles", "careful puzzles", "50.0 %", "60.0 → 25.0 %"} <= set(words(figure))
+    assert not axes.patches
+
+
 def test_bars_need_one_of_everything_per_label():
-    for wrong in ({"values": [1]}, {"values": [1, 2], "errors": [1]}, {"values": [1, 2], "reported": [1]}):
+    for wrong in ({"values": [1]}, {"values": {"own": [1, 2], "other": [1]}}, {"values": [1, 2], "errors": [1]}, {"values": [1, 2], "reported": [1]}):
         with pytest.raises(ValueError, match="give one each"):
             plots.bars(["a", "b"], **wrong)
 
@@ -590,6 +618,13 @@ def test_shares_per_epoch_are_told_apart_without_colour():
     assert list(lines["conv2"].get_xdata()) == [1, 2, 3]
     assert len({line.get_marker() for line in lines.values()}) == 2
     assert figure.axes[0].get_ylim()[0] == 0 and figure.axes[0].get_ylabel() == "active units (%)"
+
+
+def test_shares_near_100_percent_can_be_zoomed_and_the_axis_says_so():
+    shares = pd.DataFrame({"epoch": [0, 1, 2], "jigsaw": [1, 0.985, 0.971], "random": [1, 0.99, 0.977]})
+    (axes,) = plots.per_epoch(shares, "correlation (%)", zoom=True).axes
+    assert axes.get_ylim()[0] == 97 and axes.get_ylabel() == "correlation (%)\n(the axis begins at 97)"
+    np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), [100, 98.5, 97.1])
 
 
 def test_a_turntable_marks_each_view_at_its_angle_in_its_split():
