@@ -569,7 +569,12 @@ def test_pairs_are_two_dots_and_a_line_between():
 
 
 def test_bars_need_one_of_everything_per_label():
-    for wrong in ({"values": [1]}, {"values": {"own": [1, 2], "other": [1]}}, {"values": [1, 2], "errors": [1]}, {"values": [1, 2], "reported": [1]}):
+    for wrong in (
+        {"values": [1]},
+        {"values": {"own": [1, 2], "other": [1]}},
+        {"values": [1, 2], "errors": [1]},
+        {"values": [1, 2], "reported": [1]},
+    ):
         with pytest.raises(ValueError, match="give one each"):
             plots.bars(["a", "b"], **wrong)
 
@@ -623,7 +628,7 @@ def test_shares_per_epoch_are_told_apart_without_colour():
 def test_shares_near_100_percent_can_be_zoomed_and_the_axis_says_so():
     shares = pd.DataFrame({"epoch": [0, 1, 2], "jigsaw": [1, 0.985, 0.971], "random": [1, 0.99, 0.977]})
     (axes,) = plots.per_epoch(shares, "correlation (%)", zoom=True).axes
-    assert axes.get_ylim()[0] == 97 and axes.get_ylabel() == "correlation (%)\n(the axis begins at 97)"
+    assert axes.get_ylim()[0] == 96 and axes.get_ylabel() == "correlation (%)\n(the axis begins at 96)"
     np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), [100, 98.5, 97.1])
 
 
