@@ -19,7 +19,7 @@ from helpers.plots.pages import (
     shortened,
     write,
 )
-from helpers.plots.style import BLACK, BLUE, GREY, hue_of, styled
+from helpers.plots.style import BLACK, BLUE, GREY, SPLITS, hue_of, styled
 
 NAME = 0.15  # inches that a class needs for its name beside a confusion matrix
 COUNT = 0.25  # inches that it needs for its counts
@@ -208,13 +208,21 @@ def _number(value, percent, million):
 def turntable(splits):
     """Which views of a turning object lie in which split: a circle per way of splitting, a mark per view.
 
-    splits: {title: {name of the split: angles in degrees}}; each split has a circle and a marker of its own.
+    splits: {title: {name of the split: angles in degrees}}; each split has a circle, a marker and a
+    colour (style.SPLITS) of its own.
     """
     figure = Figure(figsize=(4.6 * len(splits), 4.6))
     panels = figure.subplots(1, len(splits), subplot_kw={"projection": "polar"}, squeeze=False)[0]
     for axes, (title, parts) in zip(panels, splits.items()):
         for radius, marker, (name, angles) in zip((1, 0.88, 0.76), "osD", parts.items()):
-            axes.plot(np.radians(angles), np.full(len(angles), radius), marker, markersize=5, label=name)
+            axes.plot(
+                np.radians(angles),
+                np.full(len(angles), radius),
+                marker,
+                markersize=5,
+                color=hue_of(name, SPLITS),
+                label=name,
+            )
         axes.set_title(title, loc="center")
         axes.set_ylim(0, 1.08)
         axes.set_yticks([])

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from helpers import jigsaw
 from helpers.plots.pages import LINE, TITLE, WIDE, headline, page
-from helpers.plots.style import COLOURS, ORANGE, VERMILLION, hues, styled
+from helpers.plots.style import COLOURS, ORANGE, SPLITS, VERMILLION, hue_of, hues, styled
 
 PLOT = 3.15  # inches, the height of a plot without its labels
 
@@ -223,7 +223,7 @@ def histogram(values, axis="value", bins=80):
     panels = np.atleast_1d(figure.subplots(len(values), sharex=True))
     for i, (axes, (label, numbers)) in enumerate(zip(panels, values.items())):
         numbers = np.ravel(numbers)
-        axes.hist(numbers, bins=bins, density=True, color=COLOURS[i % len(COLOURS)])
+        axes.hist(numbers, bins=bins, density=True, color=hue_of(label, SPLITS) or COLOURS[i % len(COLOURS)])
         mean = round(float(numbers.mean()), 2) + 0.0  # no "-0.00"
         axes.set_title(f"{label}: mean {mean:.2f}, standard deviation {numbers.std():.2f}", fontsize=11)
         axes.set_yticks([])

@@ -25,10 +25,12 @@ GREY = "#8C8C8C"
 # What a start is drawn in, all through the course: the first of these words that its name holds decides.
 GRAMMAR = {"random": ORANGE, "jigsaw": BLUE, "puzzle": BLUE, "rotation": PURPLE, "supervised": GREEN, "label": GREEN}
 
+SPLITS = {"train": BLUE, "validation": ORANGE, "test": PURPLE}  # likewise, where a data set's splits stand side by side
 
-def hue_of(label):
-    """What the grammar says of a label, None where it says nothing."""
-    return next((hue for word, hue in GRAMMAR.items() if word in label.lower()), None)
+
+def hue_of(label, grammar=GRAMMAR):
+    """What a grammar of colours says of a label, None where it says nothing."""
+    return next((hue for word, hue in grammar.items() if word in label.lower()), None)
 
 
 def hues(labels):

@@ -200,6 +200,9 @@ def test_the_best_epoch_is_marked_on_the_validation_curve():
     mark = curves(plots.losses(history, best_epoch=7))["best epoch: 7"]
     assert mark.get_xdata() == [7]
     assert mark.get_ydata() == [history["validation_loss"][6]]
+    two = curves(plots.losses({"jigsaw": table(), "random": table()}, best_epoch={"jigsaw": 4, "random": 5}))
+    for name, epoch in (("jigsaw", 4), ("random", 5)):
+        assert two[f"{name}, best epoch: {epoch}"].get_color() == two[name].get_color()
     marks = curves(plots.losses({"a": table(), "b": table()}, best_epoch={"b": 4}))
     assert [label for label in marks if "best" in label] == ["b, best epoch: 4"]
 
@@ -334,6 +337,14 @@ def test_each_filter_fills_its_own_range(seed, count, columns):
         expected = (values - values.min()) / (values.max() - values.min())
         found = tile_of(figure, index, columns, 5)
         np.testing.assert_array_equal(found, np.rint(255 * expected.transpose(1, 2, 0)))
+
+
+def test_filters_that_a_text_names_are_framed_with_their_number():
+    figure = plots.filters(random.normal(size=(30, 3, 5, 5)), columns=10, width=5, numbered=[3, 24])
+    scale = (5 - 2 * pages.EDGE) / 59  # inches per weight
+    places = [[(left - pages.EDGE) / scale + 0.5, (top - pages.EDGE) / scale + 0.5] for left, top, _ in frames(figure)]
+    np.testing.assert_allclose(places, [[18, 0], [24, 12]], atol=1e-9)
+    assert words(figure) == ["3", "24"]
 
 
 def test_shared_scaling_puts_zero_at_mid_grey_and_keeps_proportions():
@@ -586,6 +597,9 @@ def test_histograms_share_their_axis_and_tell_mean_and_deviation():
         "wide: mean 0.00, standard deviation 100.00",
     ]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+    panels = plots.histogram({"released: validation": [1, 2], "released: test": [1, 3]}).axes
+    drawn = [colors.to_hex(axes.patches[0].get_facecolor()).upper() for axes in panels]
+    assert drawn == [style.SPLITS["validation"], style.SPLITS["test"]]
 
 
 # --- Into the notebook
@@ -638,6 +652,7 @@ def test_a_turntable_marks_each_view_at_its_angle_in_its_split():
     np.testing.assert_allclose(lines["training"].get_xdata(), [0, np.pi / 2])
     np.testing.assert_allclose(lines["test"].get_xdata(), [np.pi])
     assert lines["training"].get_marker() != lines["test"].get_marker()
+    assert (lines["training"].get_color(), lines["test"].get_color()) == (style.SPLITS["train"], style.SPLITS["test"])
     assert [axes.get_title(loc="center") for axes in figure.axes] == ["by angle", "at random"]
 
 
