@@ -432,13 +432,15 @@ def test_figure_1_draws_one_branch_and_says_that_there_are_nine(cfn):
     assert {"11×11, stride 2", "5×5, pad 2", "in 2 groups", "max 3×3, str. 2", "drop6_s1: 0.5"} <= set(said)
 
 
-def test_boxes_hold_their_text_and_stay_in_the_figure(cfn):
-    figure = plots.architecture(cfn, nets.blob_shapes(cfn), nets.parameter_counts(cfn))
+@pytest.mark.parametrize("columns", [8, 3])
+def test_boxes_hold_their_text_and_stay_in_the_figure(cfn, columns):
+    figure = plots.architecture(cfn, nets.blob_shapes(cfn), nets.parameter_counts(cfn), columns)
+    assert figure.get_figwidth() < (11.5 if columns == 8 else 5)
     figure.draw_without_rendering()
     renderer, page = FigureCanvasAgg(figure).get_renderer(), figure.bbox
     boxes = [patch.get_window_extent(renderer) for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
-    boxes = [box for box in boxes if box.width < 150]  # without the stack of cards behind the branches
-    for found in figure.axes[0].texts:
+    boxes = [box for box in boxes if box.width < 128]  # without the stack of cards behind the branches
+    for found in (*figure.axes[0].texts, *figure.legends):
         extent = found.get_window_extent(renderer)
         assert page.x0 <= extent.x0 and extent.x1 <= page.x1 and page.y0 <= extent.y0 and extent.y1 <= page.y1
         around = [
@@ -446,7 +448,7 @@ def test_boxes_hold_their_text_and_stay_in_the_figure(cfn):
             for box in boxes
             if box.y0 <= extent.y0 + 2 and extent.y1 - 2 <= box.y1 and box.x0 < (extent.x0 + extent.x1) / 2 < box.x1
         ]
-        assert all(box.x0 <= extent.x0 and extent.x1 <= box.x1 for box in around), found.get_text()
+        assert all(box.x0 <= extent.x0 and extent.x1 <= box.x1 for box in around), found
 
 
 def hatched(figure):
@@ -614,6 +616,16 @@ def test_show_leaves_a_picture_with_its_alt_text():
     image = BeautifulSoup(output.data["text/html"], "html.parser").img
     assert image["alt"] == output.data["text/plain"] == 'Bars at 8 & 9, "two" <pairs>'
     assert image["src"].startswith("data:image/png;base64,")
+
+
+def test_a_narrow_window_is_shown_the_narrow_figure():
+    InteractiveShell.instance()
+    with capture_output() as captured:
+        plots.show(plots.hamming_histogram([8, 9]), "distances", narrow=plots.filters(np.ones((8, 3, 5, 5)), width=3))
+    picture = BeautifulSoup(captured.outputs[0].data["text/html"], "html.parser").picture
+    assert picture.source["srcset"].startswith("data:image/png;base64,")
+    assert picture.source["media"] == "(max-width: 600px)" and int(picture.source["width"]) < 320
+    assert int(picture.img["width"]) > 700 and picture.img["alt"] == "distances"
 
 
 def test_show_closes_a_pyplot_figure_so_that_it_is_shown_once():
