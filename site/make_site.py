@@ -27,7 +27,9 @@ import make_play  # noqa: E402
 from helpers import study  # noqa: E402
 
 DATA = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
-IMAGE = re.compile(rf'<img src="{DATA.pattern}" alt="([^"]*)" (width="\d+" height="\d+")[^>]*>')
+IMAGE = re.compile(
+    rf'(<picture><source [^>]*>)?<img src="{DATA.pattern}" alt="([^"]*)" (width="\d+" height="\d+")[^>]*>(</picture>)?'
+)
 LINK = re.compile(r"(?<!!)\[([^][]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 BADGE = re.compile(r"\[!\[([^]]*)\]\([^)]*\)\]\(([^)]*)\)")
 # Pages besides the notebooks: file in the repository, name on the site.
@@ -104,17 +106,21 @@ def pictures(text, folder, number):
 
     An explorer is one figure, whatever pictures go with it.
     """
+
+    def filed(text):
+        return DATA.sub(lambda match: saved(base64.b64decode(match[1]), folder), text)
+
     if 'class="twin-' in text:
-        text = DATA.sub(lambda match: saved(base64.b64decode(match[1]), folder), text)
+        text = filed(text)
         text = text.replace('decoding="sync"', 'loading="lazy"')
         words = f"<figcaption><b>Figure {number()}</b>An explorer.</figcaption>"
         return f'<figure class="course explorer">{text}{words}</figure>'
 
     def figure(match):
-        content, alt, size = match.groups()
+        narrow, content, alt, size, end = match.groups(default="")
         source = saved(base64.b64decode(content), folder)
         return (
-            f'<figure class="course"><img src="{source}" alt="" {size} loading="lazy">'
+            f'<figure class="course">{filed(narrow)}<img src="{source}" alt="" {size} loading="lazy">{end}'
             f"<figcaption><b>Figure {number()}</b>{alt}</figcaption></figure>"
         )
 

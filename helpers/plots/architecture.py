@@ -25,6 +25,7 @@ KINDS = {
 }
 FOLLOWERS = ("ReLU", "pooling", "normalisation", "dropout")  # kinds that stand under the layer they follow
 COLUMNS = 8  # stages in a row
+KEY = 2.1  # inches that an entry of the legend needs
 WIDTH, BOX = 1.3, 1.23  # of a column, and of the boxes in it
 LANE = 1.6  # height of the lane where the blobs are drawn
 LINE, PADDING = 0.18, 0.09  # height of a line of text, and what a box has above and below its lines
@@ -56,12 +57,13 @@ def siamese_branches(net):
 
 
 @styled
-def architecture(net, shapes, parameters=None):
+def architecture(net, shapes, parameters=None, columns=COLUMNS):
     """A net drawn from its own prototxt: layers stage by stage, and the blobs they make (Figures 1 and 3).
 
     Siamese branches are drawn once, as a stack of cards; frozen layers are hatched.
     net: a caffe NetParameter message. shapes: {blob: shape with batch axis}, as helpers.nets.blob_shapes gives.
     parameters: {layer: count}, as helpers.nets.parameter_counts gives, to write them into the boxes.
+    columns: stages in a row; 3 suit a phone.
     Raises ValueError where shapes lacks a blob.
     """
     missing = [blob for layer in net.layer for blob in layer.top if blob not in shapes]
@@ -72,27 +74,35 @@ def architecture(net, shapes, parameters=None):
     branches = siamese_branches(net)
     count = 1 + max((branch for branch in branches.values() if branch is not None), default=0)
     layers = [layer for layer in net.layer if branches[layer.name] in (None, 0)]
-    columns = _stages(layers)
-    rows = [columns[start : start + COLUMNS] for start in range(0, len(columns), COLUMNS)]
+    stages, handles = _stages(layers), _legend(layers)
+    rows = [stages[start : start + columns] for start in range(0, len(stages), columns)]
     texts = {layer.name: _describe(layer, shapes, parameters or {}) for layer in layers}
     depths = [max(sum(_height(texts[layer.name]) for layer in column) for column in row) for row in rows]
-    aside = len(rows) > 1 and len(rows[-1]) <= COLUMNS // 2  # then the legend fits beside the last row
+    aside = len(rows) > 1 and WIDTH * (columns - len(rows[-1])) > 2 * KEY  # then the legend fits beside the last row
     peep = (count > 1) * CARD * count
     turn = (len(rows) > 1) * (0.15 + SPREAD * (count - 1))
-    above, between, below = 0.4 + (count > 1) * 0.15 + peep, 0.35 + SPREAD * (count - 1), 0.1 if aside else 0.75
     width = 2 * MARGIN + WIDTH * max(map(len, rows)) + peep + turn
+    keys = 2 if aside else max(1, int(width / KEY))
+    above, between = 0.4 + (count > 1) * 0.5 + peep, 0.35 + SPREAD * (count - 1)
+    below = 0.1 if aside else 0.35 + 0.2 * math.ceil(len(handles) / keys)
     height = above + sum(depths) + len(rows) * LANE + (len(rows) - 1) * between + below
     figure = Figure(figsize=(width, height), layout="none")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
     axes.axis("off")
     _write(axes, MARGIN, height - 0.12, net.name, ha="left", fontsize=13, fontweight="bold")
+    if count > 1:
+        names = [param.name for layer in layers for param in layer.param if param.name]
+        words = f"{count} siamese branches, one set of weights"
+        _write(axes, MARGIN, height - 0.42, words, ha="left", fontsize=10.5, fontweight="bold")
+        words = f"shared by param name: {names[0]}, {names[1]}, … {names[-1]}"
+        _write(axes, MARGIN, height - 0.62, words, ha="left")
 
     side = max([shape[2] for shape in shapes.values() if len(shape) == 4], default=1)
     top, leaving = height - above, []
     for row, depth in zip(rows, depths):
         inside = [i for i, column in enumerate(row) if branches[column[0].name] == 0]
         if inside:
-            _cards(axes, inside, count, top, top - LANE - depth - 0.08, layers)
+            _cards(axes, inside, count, top, top - LANE - depth - 0.08)
         blobs = []
         for i, column in enumerate(row):
             left, y = MARGIN + i * WIDTH, top - LANE
@@ -112,7 +122,7 @@ def architecture(net, shapes, parameters=None):
             axes.annotate("", (edge, y), leaving[0], arrowprops=ARROW)
             leaving = [(edge + i * CARD, y + i * CARD) for i in range(count)]
         top -= LANE + depth + between
-    _legend(figure, layers, aside)
+    figure.legend(handles=handles, loc="lower right" if aside else "lower left", ncol=keys)
     return figure
 
 
@@ -220,20 +230,13 @@ def _blob(axes, centre, base, column, shapes, side, copies):
     return left, left + width + slant + (copies - 1) * 0.035, middle, base + height
 
 
-def _cards(axes, inside, count, top, bottom, layers):
+def _cards(axes, inside, count, top, bottom):
     """The siamese branches as a stack of cards, the first in front."""
     left, right = MARGIN + inside[0] * WIDTH - 0.04, MARGIN + inside[-1] * WIDTH + BOX + 0.05
     for i in reversed(range(count)):
         corner, look = (left + i * CARD, bottom + i * CARD), {"facecolor": "#FBFBFB", "edgecolor": "#8A8A8A"}
         size, style = (right - left, top + 0.05 - bottom), ROUND.format(0.08)
         axes.add_patch(FancyBboxPatch(corner, *size, linewidth=0.8, boxstyle=style, **look))
-    names = [param.name for layer in layers for param in layer.param if param.name]
-    words = (
-        f"{count} siamese branches, one set of weights",
-        f"shared by param name: {names[0]}, {names[1]}, … {names[-1]}",
-    )
-    _write(axes, left + 0.1, top - 0.02, words[0], ha="left", fontsize=10.5, fontweight="bold")
-    _write(axes, right - 0.1, top - 0.02, words[1], ha="right")
 
 
 def _turn(axes, starts, blob, far, lane):
@@ -248,7 +251,8 @@ def _turn(axes, starts, blob, far, lane):
         axes.annotate("", (stop, top), (stop, lane), arrowprops=ARROW)
 
 
-def _legend(figure, layers, aside):
+def _legend(layers):
+    """An entry for each colour among the layers, and one for frozen ones."""
     words = {}
     for kind, (colour, _) in KINDS.items():
         if any(_kind(layer) == kind for layer in layers):
@@ -257,4 +261,4 @@ def _legend(figure, layers, aside):
     handles = [Patch(**looks[colour], label=", ".join(kinds)) for colour, kinds in words.items()]
     if any(map(_frozen, layers)):
         handles.append(Patch(**FROZEN, label="frozen (lr_mult 0)"))
-    figure.legend(handles=handles, loc="lower right" if aside else "lower left", ncol=2 if aside else 5)
+    return handles

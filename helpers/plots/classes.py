@@ -19,17 +19,21 @@ from helpers.plots.pages import (
     shortened,
     write,
 )
-from helpers.plots.style import BLACK, BLUE, GREY, hue_of, styled
+from helpers.plots.style import BLACK, BLUE, GREY, SPLITS, hue_of, styled
 
 NAME = 0.15  # inches that a class needs for its name beside a confusion matrix
 COUNT = 0.25  # inches that it needs for its counts
+GROUP = 2.55  # inches for the names of groups of classes beside a confusion matrix
 
 
 @styled
-def confusion(matrix, class_names, width=None):
+def confusion(matrix, class_names, width=None, groups=None):
     """A confusion matrix, (C, C) counts, row = true class, column = predicted; colour is the share of the row.
 
     Names and counts stand where there is room. width: of the page in inches; None suits the classes.
+    groups: {name: its classes}, all of them, to put them in this order, with the groups' names beside the matrix
+    instead of theirs, and a frame round what stays within a group; the darkest colour is then 30 % and more, since
+    mistakes are what one looks for.
     """
     matrix = np.asarray(matrix)
     count = len(class_names)
@@ -37,18 +41,33 @@ def confusion(matrix, class_names, width=None):
         raise ValueError(
             f"the matrix is {matrix.shape}, the class names are {count}; give one row and one column for each class"
         )
+    if groups:
+        order = [name for names in groups.values() for name in names]
+        if sorted(order) != sorted(class_names):
+            odd = sorted(set(order) ^ set(class_names)) or [name for name in order if order.count(name) > 1]
+            raise ValueError(f"{odd[0]!r} is not once in the groups and once in the classes; give each class one group")
+        rows = [list(class_names).index(name) for name in order]
+        matrix = matrix[np.ix_(rows, rows)]
     scaled = width is None
     width = width or min(8, 3.8 + 0.42 * count)
     left, top, side = matrix_place(count, width)
-    named = left > 1
+    named, high = left > 1 and not groups, 30 if groups else 100
+    if groups:
+        left, side = GROUP, width - GROUP - 0.05
     figure = page(width + 1.12 * scaled, top + side + (1.15 if named else 0.3))
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    picture(figure, left, top, side, coloured(share, 0, 1, "Blues"))
+    picture(figure, left, top, side, coloured(share, 0, high / 100, "Blues"))
     middles = (np.arange(count) + 0.5) * side / count
     for middle, name in zip(middles, class_names if named else ()):
         write(figure, left - 0.05, top + middle, shortened(name), ha="right", va="center")
         look = {"rotation": 60, "ha": "right", "rotation_mode": "anchor", "va": "center"}
         write(figure, left + middle, top + side + 0.1, shortened(name), **look)
+    first = 0
+    for name, names in (groups or {}).items():
+        size = len(names)
+        write(figure, left - 0.05, top + (first + size / 2) * side / count, name, ha="right", va="center")
+        outline(figure, left, top, side / count, (first, first, size, size), 0, edgecolor=GREY, linewidth=0.8)
+        first += size
     for (row, column), number in np.ndenumerate(matrix if COUNT * count <= side else np.empty((0, 0))):
         colour = "white" if share[row, column] > 0.55 else "black"
         write(figure, left + middles[column], top + middles[row], number, ha="center", va="center", color=colour)
@@ -56,7 +75,8 @@ def confusion(matrix, class_names, width=None):
     below = figure.get_figheight() - 0.02
     write(figure, left + side / 2, below, "predicted class", ha="center", va="bottom", fontsize=11)
     if scaled:
-        scale_bar(figure, width + 0.1, top, side, 0, 100, "share of the true class (%)", "Blues")
+        more = ", 30 and more" * bool(groups)
+        scale_bar(figure, width + 0.1, top, side, 0, high, f"share of the true class (%{more})", "Blues")
     return figure
 
 
@@ -125,22 +145,31 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     """Results to compare as horizontal bars, the first at the top, each with its number.
 
     Where all of them are accuracies above 90 %, they are dots on a scale from there: bars would all look full.
+    values: one number per label; or {name: numbers}, two of them, drawn as pairs of dots, filled and hollow, with a
+    line from one to the other.
     errors: half-widths of error bars, NaN for none. chance: one number, a dotted line. reported: one number per label,
     None where the report has none, drawn as diamonds. percent: all of these are in [0, 1]; False draws numbers as they
-    are.
+    are, in millions with one decimal where they reach one.
     """
-    for name, given in (("values", values), ("errors", errors), ("reported", reported)):
+    pair = values if isinstance(values, dict) else {"values": values}
+    for name, given in {**pair, "errors": errors, "reported": reported}.items():
         if given is not None and len(given) != len(labels):
             raise ValueError(f"{len(labels)} labels have {len(given)} {name}; give one each")
-    scale, places = 100 if percent else 1, np.arange(len(labels))[::-1]
-    values, told = (scale * np.array(given, float) for given in (values, reported or [None] * len(labels)))
+    million = not percent and np.max(list(pair.values())) >= 1e6
+    scale, places = 100 if percent else 1e-6 if million else 1, np.arange(len(labels))[::-1]
+    *first, values = scale * np.array(list(pair.values()), float)
+    told = scale * np.array(reported or [None] * len(labels), float)
     halves = np.full(len(labels), np.nan) if errors is None else scale * np.array(errors, float)
     figure = Figure(figsize=(8, 1.1 + 0.34 * len(labels)))
-    axes = figure.add_subplot(xlabel=axis)
-    left = 90 if percent and np.nanmin([values, told]) > 90 else 0
+    axes = figure.add_subplot(xlabel=f"{axis} (million)" if million else axis)
+    left = 90 if percent and np.nanmin([values, told, *first]) > 90 else 0
     told_apart = any(map(hue_of, labels))
     colours = [hue_of(label) or GREY if told_apart else BLUE for label in labels]
-    if left:
+    if first:
+        axes.hlines(places, *first, values, color=colours, linewidth=2)
+        for dots, name, fill in zip((*first, values), pair, (colours, "white")):
+            axes.scatter(dots, places, s=80, facecolors=fill, edgecolors=colours, linewidths=2, zorder=3, label=name)
+    elif left:
         axes.scatter(values, places, s=80, color=colours)
     else:
         axes.barh(places[::-1], values[::-1], height=0.7, color=colours[::-1])
@@ -156,30 +185,44 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     if chance is not None:
         words = f"chance ({scale * chance:.3g} %)" if percent else "chance"
         axes.axvline(scale * chance, color="black", linestyle=":", linewidth=1.5, label=words)
-    ends = np.fmax(values + np.nan_to_num(halves), told)  # numbers stand right of every mark
-    for place, value, end in zip(places, values, ends):
-        words = f"{value:.1f} %" if percent else f"{value:,.10g}"
+    ends = np.fmax.reduce([values + np.nan_to_num(halves), told, *first])  # numbers stand right of every mark
+    for place, end, *numbers in zip(places, ends, *first, values):
+        words = " → ".join(dict.fromkeys(_number(one, percent, million) for one in numbers)) + " %" * percent
         axes.text(end + 0.025 * (ends.max() - left), place, words, va="center", fontsize=10)
-    axes.set_xlim(left, left + 1.18 * (ends.max() - left))
+    axes.set_xlim(left, left + (1.3 if first else 1.18) * (ends.max() - left))
     if not percent:
         axes.xaxis.set_major_formatter("{x:,.10g}")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     if axes.get_legend_handles_labels()[1]:
-        figure.legend(loc="outside upper right", ncol=2)
+        figure.legend(loc="outside upper right", ncol=3)
     return figure
+
+
+def _number(value, percent, million):
+    """One decimal for percent and millions, as many as it has for other numbers."""
+    tiny = million and value < 0.1
+    return f"{value:.1g}" if tiny else f"{value:.1f}" if percent or million else f"{value:,.10g}"
 
 
 @styled
 def turntable(splits):
     """Which views of a turning object lie in which split: a circle per way of splitting, a mark per view.
 
-    splits: {title: {name of the split: angles in degrees}}; each split has a circle and a marker of its own.
+    splits: {title: {name of the split: angles in degrees}}; each split has a circle, a marker and a
+    colour (style.SPLITS) of its own.
     """
     figure = Figure(figsize=(4.6 * len(splits), 4.6))
     panels = figure.subplots(1, len(splits), subplot_kw={"projection": "polar"}, squeeze=False)[0]
     for axes, (title, parts) in zip(panels, splits.items()):
         for radius, marker, (name, angles) in zip((1, 0.88, 0.76), "osD", parts.items()):
-            axes.plot(np.radians(angles), np.full(len(angles), radius), marker, markersize=5, label=name)
+            axes.plot(
+                np.radians(angles),
+                np.full(len(angles), radius),
+                marker,
+                markersize=5,
+                color=hue_of(name, SPLITS),
+                label=name,
+            )
         axes.set_title(title, loc="center")
         axes.set_ylim(0, 1.08)
         axes.set_yticks([])

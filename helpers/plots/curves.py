@@ -13,18 +13,19 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from helpers import jigsaw
 from helpers.plots.pages import LINE, TITLE, WIDE, headline, page
-from helpers.plots.style import COLOURS, ORANGE, VERMILLION, hues, styled
+from helpers.plots.style import COLOURS, ORANGE, SPLITS, VERMILLION, hue_of, hues, styled
 
 PLOT = 3.15  # inches, the height of a plot without its labels
 
 
-def losses(history, best_epoch=None, reported=None, title=None, before=None):
+def losses(history, best_epoch=None, reported=None, title=None, before=None, log=False):
     """Training (solid) and validation (dashed) loss per epoch: Figures 4, 6, 10 and 11 of the report.
 
     history: a DataFrame of history.csv, or {label: DataFrame} to lay several runs over each other.
     best_epoch: the epoch whose snapshot was kept, marked on the validation curve; {label: epoch} for several runs.
     reported: the number of epochs the report's training ran, drawn as a vertical line.
     before: the validation loss before the first epoch, drawn at epoch 0; {label: loss} for several runs.
+    log: a log scale, where the first epochs' losses would flatten the rest.
     Raises ValueError for a history that is empty or lacks a column.
     """
     runs, ended = _runs(history, "loss", 1), f"the report's run ended (epoch {reported})"
@@ -33,7 +34,8 @@ def losses(history, best_epoch=None, reported=None, title=None, before=None):
             np.insert(values, 0, first) for values, first in zip(runs[label]["validation"], (0, loss))
         ]
     ends = {ended: reported} if reported is not None else {}
-    return curves(runs, "epoch", "mean cross-entropy loss", title, best=best_epoch, ends=ends)
+    axis = "mean cross-entropy loss" + " (log scale)" * log
+    return curves(runs, "epoch", axis, title, log, best_epoch, ends=ends)
 
 
 def accuracy(history, best_epoch=None, reported=None, chance=None, title=None):
@@ -137,17 +139,24 @@ def _draw_rule(axes, best_x, best, epsilon, waits, stop_x):
 
 
 @styled
-def per_epoch(table, axis, title=None):
+def per_epoch(table, axis, title=None, zoom=False):
     """Shares that change from epoch to epoch, one line each: active units per layer, how far filters have moved.
 
     table: a DataFrame with a column "epoch", each other column a line in [0, 1]. axis: what they are shares of.
+    zoom: the axis begins near the lowest value instead of at 0, and says so.
     """
     figure, axes = _chart("epoch", axis)
     shares = table.set_index("epoch")
     for marker, (label, hue) in zip("os^DvPX<", hues(shares).items()):
         axes.plot(table["epoch"], 100 * shares[label], marker=marker, color=hue, label=label)
-    axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    if zoom:
+        axes.yaxis.get_major_locator().set_params(steps=(1, 2, 5, 10))
+        low = axes.get_yticks()[0]
+        axes.set_ylim(bottom=low)
+        axes.set_ylabel(f"{axis}\n(the axis begins at {low:.4g})")
+    else:
+        axes.set_ylim(bottom=0)
     return _placed(figure, axes, title)
 
 
@@ -214,7 +223,7 @@ def histogram(values, axis="value", bins=80):
     panels = np.atleast_1d(figure.subplots(len(values), sharex=True))
     for i, (axes, (label, numbers)) in enumerate(zip(panels, values.items())):
         numbers = np.ravel(numbers)
-        axes.hist(numbers, bins=bins, density=True, color=COLOURS[i % len(COLOURS)])
+        axes.hist(numbers, bins=bins, density=True, color=hue_of(label, SPLITS) or COLOURS[i % len(COLOURS)])
         mean = round(float(numbers.mean()), 2) + 0.0  # no "-0.00"
         axes.set_title(f"{label}: mean {mean:.2f}, standard deviation {numbers.std():.2f}", fontsize=11)
         axes.set_yticks([])

@@ -6,16 +6,18 @@ from helpers.plots.pages import HALF, PAGE, TITLE, coloured, grids, headline, pa
 from helpers.plots.style import styled
 
 
-def filters(weights, title=None, columns=12, scaling="filter", order="RGB", limit=None, selected=None, width=7.5):
+def filters(
+    weights, title=None, columns=12, scaling="filter", order="RGB", limit=None, selected=None, width=7.5, numbered=()
+):
     """A layer's filters as colour tiles. weights: float (N, 3, k, k), or (N, 1, k, k) for grey ones.
 
     scaling: "filter" stretches each filter over its own range; "shared" has one scale for all, 0 at mid grey, and
     clips the largest 0.5 % of the weights, which would leave the others pale.
     order: "BGR" for weights trained on BGR images, as the authors' and BVLC's are.
     limit: the weight drawn white where the scaling is shared, instead of these weights' own.
-    selected: the place of a filter that is outlined.
+    selected: the place of a filter that is outlined. numbered: those of filters that are outlined with their number.
     """
-    return _beside({title: filter_pictures(weights, scaling, order, limit)}, columns, width, selected)
+    return _beside({title: filter_pictures(weights, scaling, order, limit)}, columns, width, selected, numbered)
 
 
 def filters_beside(weights, columns=8, scaling="filter", order="RGB"):
@@ -78,5 +80,5 @@ def filter_pictures(weights, scaling="filter", order="RGB", limit=None):
 
 
 @styled
-def _beside(shown, columns, width, selected=None):
-    return grids(list(shown.items()), columns, width, selected)[0]
+def _beside(shown, columns, width, selected=None, numbered=()):
+    return grids(list(shown.items()), columns, width, selected, numbered=numbered)[0]

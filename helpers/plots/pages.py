@@ -117,10 +117,11 @@ def mosaic(pictures, columns, gap=255):
     return picture
 
 
-def grids(panels, columns, width, selected=None, right=0.0):
+def grids(panels, columns, width, selected=None, right=0.0, numbered=()):
     """A page of grids side by side, each `width` inches wide. panels: [(title or None, pictures uint8 (N, h, w, 3))].
 
-    selected: the place of an outlined picture. right: inches left free there.
+    selected: the place of an outlined picture. right: inches left free there. numbered: the places of pictures that are
+    outlined and have their place written into a corner.
     Returns (figure, inches from the top to the pictures, height of the highest).
     """
     mosaics = [mosaic(pictures, columns) for _, pictures in panels]
@@ -133,9 +134,12 @@ def grids(panels, columns, width, selected=None, right=0.0):
         left, scale, (high, wide) = place * width + EDGE, inner / whole.shape[1], pictures.shape[1:3]
         headline(figure, left, title)
         picture(figure, left, top, inner, whole)
-        if selected is not None:
-            row, column = divmod(selected, columns)
-            outline(figure, left, top, scale, (row * (high + 1), column * (wide + 1), high, wide))
+        for one in [*numbered] if selected is None else [selected]:
+            row, column = one // columns * (high + 1), one % columns * (wide + 1)
+            outline(figure, left, top, scale, (row, column, high, wide))
+            if one in numbered:
+                corner = left + scale * column + 0.03, top + scale * row + 0.03
+                write(figure, *corner, one, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})
     return figure, top, height
 
 

@@ -25,10 +25,12 @@ GREY = "#8C8C8C"
 # What a start is drawn in, all through the course: the first of these words that its name holds decides.
 GRAMMAR = {"random": ORANGE, "jigsaw": BLUE, "puzzle": BLUE, "rotation": PURPLE, "supervised": GREEN, "label": GREEN}
 
+SPLITS = {"train": BLUE, "validation": ORANGE, "test": PURPLE}  # likewise, where a data set's splits stand side by side
 
-def hue_of(label):
-    """What the grammar says of a label, None where it says nothing."""
-    return next((hue for word, hue in GRAMMAR.items() if word in label.lower()), None)
+
+def hue_of(label, grammar=GRAMMAR):
+    """What a grammar of colours says of a label, None where it says nothing."""
+    return next((hue for word, hue in grammar.items() if word in label.lower()), None)
 
 
 def hues(labels):
@@ -113,9 +115,10 @@ def img(figure, alt, form="png", pack=6):
     )
 
 
-def show(figure, alt):
+def show(figure, alt, narrow=None):
     """Show a figure in the notebook, and say in `alt` what it shows: screen readers read it, HTML pages keep it.
 
+    narrow: the same figure for windows of at most 600 pixels, drawn tall.
     It goes out as an <img alt>, since JupyterLab and nbconvert drop a PNG output's own alt text.
     Raises ValueError for an empty text.
     """
@@ -123,4 +126,7 @@ def show(figure, alt):
         raise ValueError("alt is empty; say in a sentence what the figure shows")
     picture = img(figure, alt)
     plt.close(figure)
+    if narrow:
+        tall = img(narrow, "").replace("<img src=", '<source media="(max-width: 600px)" srcset=').replace(' alt=""', "")
+        picture = f"<picture>{tall}{picture}</picture>"
     display({"text/html": picture, "text/plain": alt}, raw=True)

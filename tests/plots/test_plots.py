@@ -89,6 +89,7 @@ def drawn_colours(line):
 
 CELLS = jigsaw.cell_corners((60, 70), 20, rng=0)
 BRANCH = nets.branch(10, batch_size=1)
+KINDS = {"animals": ["ant", "cat"], "vehicles": ["bus"]}
 EVERY_FIGURE = {
     "turntable": lambda: plots.turntable(
         {"by angle": {"training": [0, 90], "test": [180]}, "at random": {"training": [45]}}
@@ -116,8 +117,10 @@ EVERY_FIGURE = {
     "activations": lambda: plots.activations(random.normal(size=(20, 6, 6)), title="conv5_s1"),
     "architecture": lambda: plots.architecture(BRANCH, nets.blob_shapes(BRANCH)),
     "confusion": lambda: plots.confusion([[8, 2], [1, 9]], ["cat", "dog"]),
+    "confusion of groups": lambda: plots.confusion(np.eye(3), ["ant", "bus", "cat"], groups=KINDS),
     "per_class": lambda: plots.per_class([0.2, 0.9], ["cat", "dog"]),
     "bars": lambda: plots.bars(["a", "b"], [0.3, 0.5], errors=[0.1, 0.1], chance=0.1, reported=[0.4, None]),
+    "bars of pairs": lambda: plots.bars(["a", "b"], {"own": [0.6, 0.4], "other": [0.3, 0.4]}, chance=0.1),
     "histogram": lambda: plots.histogram({"report": random.normal(size=99), "CFN": random.normal(size=99) * 50}),
 }
 PICTURES = {
@@ -156,7 +159,7 @@ def test_every_figure_is_readable(name):
     for axes in figure.axes:
         boxed = axes.name != "polar" and axes.axison and axes.get_label() != "<colorbar>"
         assert not boxed or not axes.spines["top"].get_visible()
-    if name not in PICTURES:
+    if name.split()[0] not in PICTURES:
         main = figure.axes[-1 if name == "histogram" else 0]
         assert main.get_xlabel()
         assert main.get_ylabel() or main.get_yticklabels() or figure.get_supylabel()
@@ -197,6 +200,9 @@ def test_the_best_epoch_is_marked_on_the_validation_curve():
     mark = curves(plots.losses(history, best_epoch=7))["best epoch: 7"]
     assert mark.get_xdata() == [7]
     assert mark.get_ydata() == [history["validation_loss"][6]]
+    two = curves(plots.losses({"jigsaw": table(), "random": table()}, best_epoch={"jigsaw": 4, "random": 5}))
+    for name, epoch in (("jigsaw", 4), ("random", 5)):
+        assert two[f"{name}, best epoch: {epoch}"].get_color() == two[name].get_color()
     marks = curves(plots.losses({"a": table(), "b": table()}, best_epoch={"b": 4}))
     assert [label for label in marks if "best" in label] == ["b, best epoch: 4"]
 
@@ -208,6 +214,13 @@ def test_the_loss_before_training_stands_at_epoch_0_of_the_validation_curve():
         assert (line.get_xdata()[0], line.get_ydata()[0]) == (0, 2.5)
         assert line.get_xdata()[1] == 1 and len(line.get_xdata()) == len(table()) + 1
     assert curves(several)["_a, validation"].get_xdata()[0] == 1
+
+
+def test_losses_on_a_log_scale_say_so():
+    (axes,) = plots.losses(table(level=50), log=True).axes
+    assert axes.get_yscale() == "log" and axes.get_ylabel() == "mean cross-entropy loss (log scale)"
+    (axes,) = plots.losses(table(level=50)).axes
+    assert axes.get_yscale() == "linear" and axes.get_ylabel() == "mean cross-entropy loss"
 
 
 def test_reported_and_chance_levels_are_drawn_with_their_numbers():
@@ -326,6 +339,14 @@ def test_each_filter_fills_its_own_range(seed, count, columns):
         np.testing.assert_array_equal(found, np.rint(255 * expected.transpose(1, 2, 0)))
 
 
+def test_filters_that_a_text_names_are_framed_with_their_number():
+    figure = plots.filters(random.normal(size=(30, 3, 5, 5)), columns=10, width=5, numbered=[3, 24])
+    scale = (5 - 2 * pages.EDGE) / 59  # inches per weight
+    places = [[(left - pages.EDGE) / scale + 0.5, (top - pages.EDGE) / scale + 0.5] for left, top, _ in frames(figure)]
+    np.testing.assert_allclose(places, [[18, 0], [24, 12]], atol=1e-9)
+    assert words(figure) == ["3", "24"]
+
+
 def test_shared_scaling_puts_zero_at_mid_grey_and_keeps_proportions():
     weights = np.zeros((3, 3, 5, 5))
     weights[1], weights[2] = 1, -0.5
@@ -411,13 +432,15 @@ def test_figure_1_draws_one_branch_and_says_that_there_are_nine(cfn):
     assert {"11×11, stride 2", "5×5, pad 2", "in 2 groups", "max 3×3, str. 2", "drop6_s1: 0.5"} <= set(said)
 
 
-def test_boxes_hold_their_text_and_stay_in_the_figure(cfn):
-    figure = plots.architecture(cfn, nets.blob_shapes(cfn), nets.parameter_counts(cfn))
+@pytest.mark.parametrize("columns", [8, 3])
+def test_boxes_hold_their_text_and_stay_in_the_figure(cfn, columns):
+    figure = plots.architecture(cfn, nets.blob_shapes(cfn), nets.parameter_counts(cfn), columns)
+    assert figure.get_figwidth() < (11.5 if columns == 8 else 5)
     figure.draw_without_rendering()
     renderer, page = FigureCanvasAgg(figure).get_renderer(), figure.bbox
     boxes = [patch.get_window_extent(renderer) for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
-    boxes = [box for box in boxes if box.width < 150]  # without the stack of cards behind the branches
-    for found in figure.axes[0].texts:
+    boxes = [box for box in boxes if box.width < 128]  # without the stack of cards behind the branches
+    for found in (*figure.axes[0].texts, *figure.legends):
         extent = found.get_window_extent(renderer)
         assert page.x0 <= extent.x0 and extent.x1 <= page.x1 and page.y0 <= extent.y0 and extent.y1 <= page.y1
         around = [
@@ -425,7 +448,7 @@ def test_boxes_hold_their_text_and_stay_in_the_figure(cfn):
             for box in boxes
             if box.y0 <= extent.y0 + 2 and extent.y1 - 2 <= box.y1 and box.x0 < (extent.x0 + extent.x1) / 2 < box.x1
         ]
-        assert all(box.x0 <= extent.x0 and extent.x1 <= box.x1 for box in around), found.get_text()
+        assert all(box.x0 <= extent.x0 and extent.x1 <= box.x1 for box in around), found
 
 
 def hatched(figure):
@@ -475,6 +498,19 @@ def test_a_hundred_classes_have_no_names_on_top_of_each_other():
     assert not any(word.startswith("class ") for word in words(figure))
 
 
+def test_confusion_by_groups_puts_kin_side_by_side_in_a_frame():
+    figure = plots.confusion([[6, 1, 3], [0, 9, 1], [4, 2, 4]], ["ant", "bus", "cat"], groups=KINDS)
+    expected = np.array([[6, 3, 1], [4, 4, 2], [0, 1, 9]]) / 10
+    np.testing.assert_array_equal(shown(figure)[0], pages.coloured(expected, 0, 0.3, "Blues"))
+    assert {"30", "share of the true class (%, 30 and more)"} <= set(words(figure))
+    assert {"animals", "vehicles"} <= set(words(figure)) and not {"ant", "bus", "cat"} & set(words(figure))
+    (left, top, two), (beside, below, one) = frames(figure)
+    np.testing.assert_allclose([beside - left, below - top, one], [two, two, two / 2])
+    for wrong, name in (({"animals": ["ant", "cat"]}, "bus"), (KINDS | {"pets": ["cat"]}, "cat")):
+        with pytest.raises(ValueError, match=f"'{name}'.*one group"):
+            plots.confusion(np.eye(3), ["ant", "bus", "cat"], groups=wrong)
+
+
 def named_bars(axes):
     """{label: length} from the bottom up."""
     return dict(zip([label.get_text() for label in axes.get_yticklabels()], [bar.get_width() for bar in axes.patches]))
@@ -520,13 +556,38 @@ def test_accuracies_above_90_percent_are_dots_on_a_scale_from_there():
 
 
 def test_bars_of_counts_are_not_percentages():
-    figure = plots.bars(["AlexNet", "branch"], [60_965_224, 2_564_580], axis="parameters", percent=False)
-    assert {"60,965,224", "2,564,580", "parameters"} <= set(words(figure))
+    figure = plots.bars(["training", "test"], [67_692, 15], axis="images", percent=False)
+    assert {"67,692", "15", "images"} <= set(words(figure))
     assert not any("%" in word for word in words(figure))
 
 
+def test_millions_are_the_unit_of_counts_that_reach_one():
+    counts, reported = [60_965_224, 2_564_580, 34_944], [61e6, None, None]
+    figure = plots.bars(["AlexNet", "branch", "conv1"], counts, axis="parameters", percent=False, reported=reported)
+    assert {"61.0", "2.6", "0.03", "parameters (million)"} <= set(words(figure))
+    np.testing.assert_allclose(list(named_bars(figure.axes[0]).values()), [0.034944, 2.56458, 60.965224])
+    assert curves(figure)["reported"].get_xdata()[0] == 61
+
+
+def test_pairs_are_two_dots_and_a_line_between():
+    figure = plots.bars(["with", "without"], {"own puzzles": [0.5, 0.6], "careful puzzles": [0.5, 0.25]}, chance=0.1)
+    (axes,) = figure.axes
+    joined, own, careful = axes.collections
+    assert [segment[:, 0].tolist() for segment in joined.get_segments()] == [[50, 50], [60, 25]]
+    np.testing.assert_allclose(own.get_offsets(), [[50, 1], [60, 0]])
+    np.testing.assert_allclose(careful.get_offsets(), [[50, 1], [25, 0]])
+    assert colors.to_hex(careful.get_facecolor()[0]) == "#ffffff" != colors.to_hex(own.get_facecolor()[0])
+    assert {"own puzzles", "careful puzzles", "50.0 %", "60.0 → 25.0 %"} <= set(words(figure))
+    assert not axes.patches
+
+
 def test_bars_need_one_of_everything_per_label():
-    for wrong in ({"values": [1]}, {"values": [1, 2], "errors": [1]}, {"values": [1, 2], "reported": [1]}):
+    for wrong in (
+        {"values": [1]},
+        {"values": {"own": [1, 2], "other": [1]}},
+        {"values": [1, 2], "errors": [1]},
+        {"values": [1, 2], "reported": [1]},
+    ):
         with pytest.raises(ValueError, match="give one each"):
             plots.bars(["a", "b"], **wrong)
 
@@ -538,6 +599,9 @@ def test_histograms_share_their_axis_and_tell_mean_and_deviation():
         "wide: mean 0.00, standard deviation 100.00",
     ]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+    panels = plots.histogram({"released: validation": [1, 2], "released: test": [1, 3]}).axes
+    drawn = [colors.to_hex(axes.patches[0].get_facecolor()).upper() for axes in panels]
+    assert drawn == [style.SPLITS["validation"], style.SPLITS["test"]]
 
 
 # --- Into the notebook
@@ -552,6 +616,16 @@ def test_show_leaves_a_picture_with_its_alt_text():
     image = BeautifulSoup(output.data["text/html"], "html.parser").img
     assert image["alt"] == output.data["text/plain"] == 'Bars at 8 & 9, "two" <pairs>'
     assert image["src"].startswith("data:image/png;base64,")
+
+
+def test_a_narrow_window_is_shown_the_narrow_figure():
+    InteractiveShell.instance()
+    with capture_output() as captured:
+        plots.show(plots.hamming_histogram([8, 9]), "distances", narrow=plots.filters(np.ones((8, 3, 5, 5)), width=3))
+    picture = BeautifulSoup(captured.outputs[0].data["text/html"], "html.parser").picture
+    assert picture.source["srcset"].startswith("data:image/png;base64,")
+    assert picture.source["media"] == "(max-width: 600px)" and int(picture.source["width"]) < 320
+    assert int(picture.img["width"]) > 700 and picture.img["alt"] == "distances"
 
 
 def test_show_closes_a_pyplot_figure_so_that_it_is_shown_once():
@@ -577,12 +651,20 @@ def test_shares_per_epoch_are_told_apart_without_colour():
     assert figure.axes[0].get_ylim()[0] == 0 and figure.axes[0].get_ylabel() == "active units (%)"
 
 
+def test_shares_near_100_percent_can_be_zoomed_and_the_axis_says_so():
+    shares = pd.DataFrame({"epoch": [0, 1, 2], "jigsaw": [1, 0.985, 0.971], "random": [1, 0.99, 0.977]})
+    (axes,) = plots.per_epoch(shares, "correlation (%)", zoom=True).axes
+    assert axes.get_ylim()[0] == 96 and axes.get_ylabel() == "correlation (%)\n(the axis begins at 96)"
+    np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), [100, 98.5, 97.1])
+
+
 def test_a_turntable_marks_each_view_at_its_angle_in_its_split():
     figure = plots.turntable({"by angle": {"training": [0, 90], "test": [180]}, "at random": {"training": [45]}})
     lines = curves(figure)
     np.testing.assert_allclose(lines["training"].get_xdata(), [0, np.pi / 2])
     np.testing.assert_allclose(lines["test"].get_xdata(), [np.pi])
     assert lines["training"].get_marker() != lines["test"].get_marker()
+    assert (lines["training"].get_color(), lines["test"].get_color()) == (style.SPLITS["train"], style.SPLITS["test"])
     assert [axes.get_title(loc="center") for axes in figure.axes] == ["by angle", "at random"]
 
 

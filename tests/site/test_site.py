@@ -12,10 +12,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import CHROMIUM
 from conftest import ROOT
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from nbclient import NotebookClient
 from servers import folder_server
 
-from helpers import explorers
+from helpers import explorers, nets, plots
 from helpers.explorers import still
 
 SHOTS = ROOT / "build" / "browser"
@@ -179,3 +181,27 @@ def test_an_explorer_is_one_figure_whose_pictures_are_files_and_whose_controls_m
     after = shown.get_attribute("[data-panel] img", "src")
     assert before != after and (tmp_path / after).exists()
     shown.close()
+
+
+def test_a_narrow_window_shows_the_tall_diagram_from_its_own_file(tmp_path, browser):
+    (tmp_path / "figures").mkdir()
+    net = nets.branch(10, batch_size=1)
+    wide, tall = (plots.architecture(net, nets.blob_shapes(net), columns=columns) for columns in (8, 3))
+    InteractiveShell.instance()
+    with capture_output() as captured:
+        plots.show(wide, "the branch", narrow=tall)
+    page = make_site.pictures(captured.outputs[0].data["text/html"], tmp_path / "figures", lambda: "1.1. ")
+    assert "base64" not in page and len(list((tmp_path / "figures").iterdir())) == 2
+    style = (ROOT / "site" / "static" / "course.css").read_text(encoding="utf-8")
+    (tmp_path / "page.html").write_text(f"<meta charset=utf-8><style>{style}</style>{page}", encoding="utf-8")
+    shown = browser.new_page()
+    shapes = {}
+    for width in (1280, 420):
+        shown.set_viewport_size({"width": width, "height": 900})
+        shown.goto((tmp_path / "page.html").as_uri())
+        shapes[width] = shown.locator("figure img").bounding_box()
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        shown.screenshot(path=SHOTS / f"diagram_{width}.png", full_page=True)
+    shown.close()
+    assert shapes[1280]["width"] > 900 and shapes[1280]["width"] > shapes[1280]["height"]
+    assert 380 < shapes[420]["width"] <= 404 and shapes[420]["height"] > 1.5 * shapes[420]["width"]
