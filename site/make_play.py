@@ -36,8 +36,13 @@ CREDIT = (
 
 
 def available():
-    """Whether the page can be made: npm is here, or what it fetches."""
-    return bool(shutil.which("npm")) or (course.cache_folder() / RUNTIME).exists()
+    """Whether onnxruntime-web can be had; says why where it cannot: no npm, no network."""
+    try:
+        runtime()
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"onnxruntime-web cannot be had, and without it no network plays on the site: {error}")
+        return False
+    return True
 
 
 def runtime():
@@ -47,7 +52,7 @@ def runtime():
         with tempfile.TemporaryDirectory() as folder:
             name, _, version = RUNTIME.removesuffix(".tgz").rpartition("-")
             subprocess.run(["npm", "pack", "--silent", f"{name}@{version}"], cwd=folder, check=True, timeout=300)
-            shutil.copy(pathlib.Path(folder, RUNTIME), path)
+            course.write_atomically(path, pathlib.Path(folder, RUNTIME).read_bytes())
     found = "sha512-" + base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
     if found != INTEGRITY:
         raise ValueError(f"{path} has the checksum {found}, not {INTEGRITY}; delete it to fetch it again")

@@ -234,8 +234,6 @@ def prepare(executed, source):
             (source / f"{name}.md").write_text(text, "utf-8")
     if make_play.available():
         (source / "play.md").write_text(make_play.page(make_play.make(source / "play")), "utf-8")
-    else:
-        print("No npm here: the page on which the network plays is left out")
     (source / "ledger.md").write_text(ledger(), "utf-8")
     (source / "results.md").write_text(results(), "utf-8")
     with (source / "index.md").open("a", encoding="utf-8") as index:
