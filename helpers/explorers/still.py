@@ -51,7 +51,8 @@ def page(name, panels, controls, travels, adjust):
             numbers.append(known[key])
         states[chosen] = numbers
     for control in (*travels, *before):
-        controls[control].value = before[control]
+        if controls[control].value != before[control]:  # an upload's cannot be set
+            controls[control].value = before[control]
         if control in travels:
             adjust(control)
     start = tuple(before[control] for control in travels)
