@@ -20,8 +20,9 @@ import nbformat
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
+import badges  # noqa: E402
 import make_play  # noqa: E402
 
 from helpers import study  # noqa: E402
@@ -51,17 +52,13 @@ OPEN_TO_ALL = (
     ('<div class="output text_html">', '<div class="output text_html" tabindex="0">'),
     ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
 )
+ADDRESS = badges.declared()
 CONTENTS = {
     "The course": sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")),
     "Play": ["play"],
     "Results": ["results", "ledger", "trunk", "head"],
     "More": ["teaching", "contributing", "caffe", "cpu", "gpu", "explorers"],
 }
-
-
-def address():
-    """The repository's address, from pyproject.toml."""
-    return re.search(r'^Repository = "([^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)[1]
 
 
 def relinked(text, source, output=False):
@@ -76,13 +73,13 @@ def relinked(text, source, output=False):
         words, target, anchor = match.groups(default="")
         path = (ROOT / source).parent.joinpath(target).resolve().relative_to(ROOT).as_posix()
         if path not in files:
-            return f"[{words}]({address()}/blob/main/{path}{anchor})"
+            return f"[{words}]({ADDRESS}/blob/main/{path}{anchor})"
         page = files[path]
         return (
             f'<a href="{page.partition(".")[0]}.html{anchor}">{words}</a>' if output else f"[{words}]({page}{anchor})"
         )
 
-    here = text.replace(f"]({address()}/blob/main/", "](" + "../" * source.count("/"))  # a file's full address
+    here = text.replace(f"]({ADDRESS}/blob/main/", "](" + "../" * source.count("/"))  # a file's full address
     return LINK.sub(link, BADGE.sub(r"[\1](\2)", here))
 
 

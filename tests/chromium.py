@@ -1,5 +1,6 @@
 """The browser that tests drive: the system's own."""
 
+import contextlib
 import shutil
 import subprocess
 
@@ -11,3 +12,14 @@ def starts(name):
 
 
 CHROMIUM = next(filter(None, map(starts, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@contextlib.contextmanager
+def launched():
+    """The browser, driven by Playwright, which is imported where there is one to drive."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

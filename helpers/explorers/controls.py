@@ -134,15 +134,17 @@ class Explorer(VBox):
         clicks().observe(picked, "click")
         return clicks()
 
-    def _ipython_display_(self):
-        """Show the pictures as they are, for readers without a kernel, then the widget, which hides them."""
-        panels = self.twin or self.panels.values()
+    def still(self):
+        """The explorer as HTML for a page without a kernel, see still.page."""
         self._busy = True  # no control draws while it goes through the states
         try:
-            twin = still.page(self.name, panels, self.controls, self.travels, self.adjust)
+            return still.page(self.name, self.twin or self.panels.values(), self.controls, self.travels, self.adjust)
         finally:
             self._busy = False
-        display({"text/html": twin, "text/plain": WITHOUT_KERNEL}, raw=True)
+
+    def _ipython_display_(self):
+        """Show the pictures as they are, for readers without a kernel, then the widget, which hides them."""
+        display({"text/html": self.still(), "text/plain": WITHOUT_KERNEL}, raw=True)
         for widget in filter(None, (self, self.clicks)):
             view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
             display({"application/vnd.jupyter.widget-view+json": view, "text/plain": WITHOUT_KERNEL}, raw=True)

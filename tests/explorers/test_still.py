@@ -5,7 +5,7 @@ import json
 import explorers as benchmark
 import pytest
 from bs4 import BeautifulSoup
-from chromium import CHROMIUM
+from chromium import CHROMIUM, launched
 
 from helpers.explorers import still
 
@@ -20,11 +20,7 @@ def pages(tmp_path_factory):
     for name, make in benchmark.all_explorers().items():
         explorer = make()
         values = {control: widget.value for control, widget in explorer.controls.items()}
-        explorer._busy = True
-        text = still.page(
-            "x", explorer.twin or explorer.panels.values(), explorer.controls, explorer.travels, explorer.adjust
-        )
-        explorer._busy = False
+        text = explorer.still()
         assert values == {control: widget.value for control, widget in explorer.controls.items()}, "a control has moved"
         path = folder / f"{name}.html"
         path.write_text(f"<!doctype html><html lang=en><meta charset=utf-8>{text}", encoding="utf-8")
@@ -44,11 +40,8 @@ def test_an_explorer_is_light_and_its_pictures_have_their_text(name, pages):
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium that starts; `apt-get install chromium` gives it")
 @pytest.mark.parametrize("name", MOVING)
 def test_every_control_that_travels_changes_its_picture_by_keyboard(name, pages):
-    from playwright.sync_api import sync_playwright
-
     explorer, _, path = pages[name]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         page, errors = browser.new_page(), []
         page.on("pageerror", lambda error: errors.append(error))
         page.goto(path.as_uri())
@@ -70,7 +63,6 @@ def test_every_control_that_travels_changes_its_picture_by_keyboard(name, pages)
             page.keyboard.press(("ArrowRight" if start == len(values) - 1 else "ArrowLeft") if ranged else "ArrowUp")
             assert shown() == before, f"{control} does not come back"
         assert shown() == first and not errors
-        browser.close()
 
 
 def test_a_state_shows_what_the_living_explorer_shows(pages):

@@ -6,7 +6,7 @@ import shutil
 import make_play
 import numpy as np
 import pytest
-from chromium import CHROMIUM
+from chromium import CHROMIUM, launched
 from servers import folder_server
 
 from helpers.pretext import puzzle_head
@@ -32,12 +32,10 @@ def address(tmp_path_factory):
 @pytest.fixture
 def opened(address):
     """A function that opens the page in a browser in which a script has run before."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
+    with launched() as browser:
 
         def opening(before=""):
-            page = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page()
+            page = browser.new_page()
             page.add_init_script(before)
             page.errors = []
             page.on("pageerror", lambda error: page.errors.append(error))

@@ -10,7 +10,7 @@ import nbformat
 import pictures
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from chromium import CHROMIUM
+from chromium import CHROMIUM, launched
 from conftest import ROOT
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -18,7 +18,6 @@ from nbclient import NotebookClient
 from servers import folder_server
 
 from helpers import explorers, nets, plots
-from helpers.explorers import still
 
 SHOTS = ROOT / "build" / "browser"
 FIRST_LOAD = 1_500_000  # bytes, of everything that a page needs before it is scrolled
@@ -111,12 +110,8 @@ def served(site):
 def browser():
     if not CHROMIUM:
         pytest.skip("no Chromium that starts; `apt-get install chromium` gives it")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as started:
         yield started
-        started.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -167,9 +162,7 @@ def test_the_readmes_pictures_can_be_drawn_again_and_are_light(tmp_path):
 def test_an_explorer_is_one_figure_whose_pictures_are_files_and_whose_controls_move(tmp_path, browser):
     (tmp_path / "figures").mkdir()
     explorer = explorers.learning_rates({"CIFAR-100": 333, "Fruits-360": 70})
-    explorer._busy = True
-    text = still.page("x", explorer.panels.values(), explorer.controls, explorer.travels, explorer.adjust)
-    page = make_site.pictures(text, tmp_path / "figures", lambda: "3.1. ")
+    page = make_site.pictures(explorer.still(), tmp_path / "figures", lambda: "3.1. ")
     assert "base64" not in page and page.count("<figcaption>") == 1
     assert len(list((tmp_path / "figures").iterdir())) == len(explorer.travels["gamma"])
     (tmp_path / "page.html").write_text(f"<meta charset=utf-8>{page}", encoding="utf-8")
