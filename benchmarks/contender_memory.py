@@ -49,15 +49,18 @@ def family(pid):
     return [pid, *(each for child in children for each in family(child))]
 
 
-def memory_now():
-    """Bytes that this process and its children hold; what several of them share counts once."""
-    total = 0
-    for pid in family(os.getpid()):
+def memory_now(pid, kinds=("Pss",)):
+    """Bytes that a process and its children hold; what several of them share counts once.
+
+    kinds: of /proc/PID/smaps_rollup; Pss is Pss_Anon, Pss_Shmem and Pss_File, pages of files that the system may drop.
+    """
+    total, names = 0, tuple(f"{kind}:" for kind in kinds)
+    for each in family(pid):
         try:
-            lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            lines = pathlib.Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith(names))
     return total
 
 
@@ -67,7 +70,7 @@ def stages():
 
     def watch():
         while not done.is_set():
-            peaks[stage[0]] = max(peaks.get(stage[0], 0), memory_now())
+            peaks[stage[0]] = max(peaks.get(stage[0], 0), memory_now(os.getpid()))
             time.sleep(0.05)
 
     watcher = threading.Thread(target=watch, daemon=True)

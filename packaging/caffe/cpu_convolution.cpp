@@ -285,8 +285,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
     const std::vector<ptrdiff_t> where = in_a_row(depth, padded_depth);  // what is summed beyond is left out below
     const ptrdiff_t step = odd(ptrdiff_t(tiles.band) * tiles.across * depth);
     const ptrdiff_t out_step = odd(ptrdiff_t(tiles.band) * tiles.across * lanes);
-    const size_t panel_step = size_t(padded_depth) * lanes;
-    const size_t count = this->group_ * tiles.positions * panels * panel_step;
+    const size_t panel_step = size_t(padded_depth) * lanes, count = this->group_ * tiles.positions * panels * panel_step;
     Dtype* sums = scratch_->room(2, count);  // [group][position][panel of channels][depth][channel]
     std::fill(sums, sums + count, Dtype(0));
     Dtype* inputs = scratch_->room(3, tiles.positions * step);

@@ -1,9 +1,7 @@
 // 16 images at a time (8 of doubles): what lies at one place of all of them is a line, one line of the cache.
-#ifndef JIGSAW_CPU_LINES_HPP_
-#define JIGSAW_CPU_LINES_HPP_
+#pragma once
 
 #include <immintrin.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -192,5 +190,3 @@ FAST void accumulate(const Dtype* lines, const ptrdiff_t* offsets, const Dtype* 
 
 }  // namespace
 }  // namespace caffe
-
-#endif  // JIGSAW_CPU_LINES_HPP_

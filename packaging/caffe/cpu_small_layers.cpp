@@ -19,11 +19,9 @@ namespace caffe {
 namespace {
 
 template <typename Dtype>
-class CpuPoolingLayer : public PoolingLayer<Dtype> {
- public:
-  explicit CpuPoolingLayer(const LayerParameter& param) : PoolingLayer<Dtype>(param) {}
+struct CpuPoolingLayer : PoolingLayer<Dtype> {
+  using PoolingLayer<Dtype>::PoolingLayer;
 
- protected:
   virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
     if (this->layer_param_.pooling_param().pool() != PoolingParameter_PoolMethod_MAX || top.size() > 1)
       return PoolingLayer<Dtype>::Forward_cpu(bottom, top);
@@ -55,10 +53,7 @@ class CpuPoolingLayer : public PoolingLayer<Dtype> {
         std::fill(to, to + pooled, -FLT_MAX);
         std::fill(mask, mask + pooled, -1);
         for (int w = 0; w < this->kernel_w_; ++w) {
-          for (int x = 0; x < pooled; ++x) {
-            ones[x] = largest[x * stride + w];
-            places[x] = place[x * stride + w];
-          }
+          for (int x = 0; x < pooled; ++x) ones[x] = largest[x * stride + w], places[x] = place[x * stride + w];
           for (int x = 0; x < pooled; ++x) {
             const Dtype one = ones[x], most = to[x];
             const int at = places[x], where = mask[x];
@@ -74,11 +69,9 @@ class CpuPoolingLayer : public PoolingLayer<Dtype> {
 };
 
 template <typename Dtype>
-class CpuReLULayer : public ReLULayer<Dtype> {
- public:
-  explicit CpuReLULayer(const LayerParameter& param) : ReLULayer<Dtype>(param) {}
+struct CpuReLULayer : ReLULayer<Dtype> {
+  using ReLULayer<Dtype>::ReLULayer;
 
- protected:
   virtual void Backward_cpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
                             const vector<Blob<Dtype>*>& bottom) {
     if (!propagate_down[0]) return;
@@ -93,11 +86,9 @@ class CpuReLULayer : public ReLULayer<Dtype> {
 };
 
 template <typename Dtype>
-class CpuLRNLayer : public LRNLayer<Dtype> {
- public:
-  explicit CpuLRNLayer(const LayerParameter& param) : LRNLayer<Dtype>(param) {}
+struct CpuLRNLayer : LRNLayer<Dtype> {
+  using LRNLayer<Dtype>::LRNLayer;
 
- protected:
   // sums[i] = first + the sum over the channels next to c, c among them, of factor * a[i] * b[i]
   void window(int c, const Dtype* a, const Dtype* b, Dtype factor, Dtype first, Dtype* sums) const {
     const int area = this->height_ * this->width_;
@@ -141,36 +132,28 @@ class CpuLRNLayer : public LRNLayer<Dtype> {
   }
 };
 
-template <typename Dtype>
-boost::shared_ptr<Layer<Dtype>> lrn(const LayerParameter& param) {
-  if (param.lrn_param().engine() == LRNParameter_Engine_DEFAULT && param.lrn_param().beta() == 0.75f)
-    return boost::shared_ptr<Layer<Dtype>>(new CpuLRNLayer<Dtype>(param));
-  return boost::shared_ptr<Layer<Dtype>>(new LRNLayer<Dtype>(param));
+template <typename Ours, typename Release, typename Parameter>
+Release* choose(const LayerParameter& layer, const Parameter& parameter, bool ours = true) {
+  return ours && parameter.engine() == Parameter::DEFAULT ? new Ours(layer) : new Release(layer);
 }
 
 template <typename Dtype>
-boost::shared_ptr<Layer<Dtype>> pooling(const LayerParameter& param) {
-  if (param.pooling_param().engine() == PoolingParameter_Engine_DEFAULT)
-    return boost::shared_ptr<Layer<Dtype>>(new CpuPoolingLayer<Dtype>(param));
-  return boost::shared_ptr<Layer<Dtype>>(new PoolingLayer<Dtype>(param));
+void take_the_places() {
+  typedef boost::shared_ptr<Layer<Dtype>> Made;
+  auto& registry = LayerRegistry<Dtype>::Registry();
+  registry["LRN"] = [](const LayerParameter& layer) {
+    const auto& parameter = layer.lrn_param();
+    return Made(choose<CpuLRNLayer<Dtype>, LRNLayer<Dtype>>(layer, parameter, parameter.beta() == 0.75f));
+  };
+  registry["Pooling"] = [](const LayerParameter& layer) {
+    return Made(choose<CpuPoolingLayer<Dtype>, PoolingLayer<Dtype>>(layer, layer.pooling_param()));
+  };
+  registry["ReLU"] = [](const LayerParameter& layer) {
+    return Made(choose<CpuReLULayer<Dtype>, ReLULayer<Dtype>>(layer, layer.relu_param()));
+  };
 }
 
-template <typename Dtype>
-boost::shared_ptr<Layer<Dtype>> relu(const LayerParameter& param) {
-  if (param.relu_param().engine() == ReLUParameter_Engine_DEFAULT)
-    return boost::shared_ptr<Layer<Dtype>>(new CpuReLULayer<Dtype>(param));
-  return boost::shared_ptr<Layer<Dtype>>(new ReLULayer<Dtype>(param));
-}
-
-const bool registered = [] {
-  LayerRegistry<float>::Registry()["LRN"] = lrn<float>;
-  LayerRegistry<double>::Registry()["LRN"] = lrn<double>;
-  LayerRegistry<float>::Registry()["Pooling"] = pooling<float>;
-  LayerRegistry<double>::Registry()["Pooling"] = pooling<double>;
-  LayerRegistry<float>::Registry()["ReLU"] = relu<float>;
-  LayerRegistry<double>::Registry()["ReLU"] = relu<double>;
-  return true;
-}();
+const bool registered = (take_the_places<float>(), take_the_places<double>(), true);
 
 }  // namespace
 }  // namespace caffe

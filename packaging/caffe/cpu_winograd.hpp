@@ -1,7 +1,6 @@
 // Winograd's minimal filtering F(2x2, KxK) (Lavin and Gray 2015, arXiv 1509.09308): two by two outputs of a convolution
 // from (K + 1)^2 products of each channel instead of 4 K^2, 2.25 times fewer for K = 3 and 2.8 times for K = 5.
-#ifndef JIGSAW_CPU_WINOGRAD_HPP_
-#define JIGSAW_CPU_WINOGRAD_HPP_
+#pragma once
 
 #include "cpu_lines.hpp"
 
@@ -96,5 +95,3 @@ FAST inline void sandwich(const Register* from, ptrdiff_t down, ptrdiff_t right,
 
 }  // namespace
 }  // namespace caffe
-
-#endif  // JIGSAW_CPU_WINOGRAD_HPP_
