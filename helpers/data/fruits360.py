@@ -48,7 +48,7 @@ Watermelon""".split(",")
 FRAME = re.compile(r"(?P<turn>(?:.*_)?)(?P<number>\d+)_100\.jpg")
 TURN = 328  # frames of one turn: the released numbers run from 0 to 327
 GAP = 10  # frames, 11 degrees: what is left out on each side between two splits by angle
-UNREADABLE_SHOWN = 20
+SHOWN = 20  # names in a message
 
 
 def lists():
@@ -98,10 +98,8 @@ def _load(path, names, read, steps, size, classes):
     for split, found in folders.items():
         missing = [name for name in classes if not found.get(name)]
         if missing:
-            raise ValueError(
-                f"{path}: {split} has no images of {', '.join(missing)}; "
-                f"it has {', '.join(sorted(name for name in found if found[name]))}"
-            )
+            there = sorted(name for name in found if found[name])
+            raise ValueError(f"{path}: {split} has no images of {_some(missing)}; it has {_some(there)}")
     chosen = {
         split: [name for class_name in classes for name in sorted(found[class_name], key=_order)[:: steps[split]]]
         for split, found in folders.items()
@@ -144,7 +142,7 @@ def _check_release(path, folders):
     if strange:
         raise ValueError(
             f"{path} holds {len(strange)} class folders that release 2020.05.18.0 (131 classes) does not have: "
-            f"{', '.join(strange[:UNREADABLE_SHOWN])}. It is another release, or they are left over from one: get that "
+            f"{_some(strange)}. It is another release, or they are left over from one: get that "
             f"release ({URL}), delete them, or name the classes to read, classes=[...]"
         )
     counts = {split: sum(map(len, found.values())) for split, found in folders.items()}
@@ -164,11 +162,16 @@ def _read(path, read, names, size):
         except ValueError:
             broken.append(name)
     if broken:
-        shown = ", ".join(broken[:UNREADABLE_SHOWN]) + ("..." if len(broken) > UNREADABLE_SHOWN else "")
         raise ValueError(
-            f"{path}: {len(broken)} not readable as images: {shown}; download Fruits-360 again ({URL}) or delete them"
+            f"{path}: {len(broken)} not readable as images: {_some(broken)}; download Fruits-360 again ({URL}) or "
+            "delete them"
         )
     return images
+
+
+def _some(names):
+    """The first names of a list that may be long, as text."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _order(name):
