@@ -167,13 +167,16 @@ def fruits360_81():
     Caffe does, CIFAR-100's own is already longer than that.
     """
     section, data = "81 classes", "fruits360_complete"
+    pixels = Planned(f"{data}_pixels", section, "pixels", data, start=None, trains="nothing")
     layers = [_last_layer(start, seed, section, data=data) for start in ("jigsaw", "he") for seed in SEEDS]
     tuned, scratch = _fine_tune("jigsaw", 0, section, data), _scratch(0, section, data)
     epochs = recipes.FRUITS360_FINE_TUNE.reported_epochs
     fixed = [replace(one, name=f"{data}_{epochs}_epochs_{one.start}_s0", epochs=epochs) for one in (tuned, scratch)]
-    raised = replace(fixed[0], name=f"{fixed[0].name[:-3]}_stepsize_of_cifar100_s0", stepsize=CIFAR100_STEPSIZE)
-    runs = [_on(draw, one) for draw in DRAWS for one in layers]
-    return runs + [_on(DRAWS[0], one) for one in (tuned, scratch, *fixed, raised)]
+    raised = replace(fixed[0], name=f"{data}_{epochs}_epochs_stepsize_of_cifar100_s0", stepsize=CIFAR100_STEPSIZE)
+    return [
+        *[_on(draw, one) for draw in DRAWS for one in layers],
+        *[_on(DRAWS[0], one) for one in (pixels, tuned, scratch, *fixed, raised)],
+    ]
 
 
 def everything():

@@ -92,8 +92,12 @@ def few_labels(examples, per_class, seed):
     return Examples(examples.inputs[chosen], examples.labels[chosen], examples.transform)
 
 
-def of_classes(examples, names, wanted):
-    """The Examples whose class is in `wanted`, labelled in its order. names: of the classes as they are labelled."""
+def of_classes(examples, names, chosen):
+    """The Examples whose class is in the list `chosen` of fruits360.lists, labelled in its order.
+
+    names: of the classes as they are labelled.
+    """
+    wanted = fruits360.lists()[chosen]
     labels = np.array([wanted.index(name) if name in wanted else -1 for name in names])[examples.labels]
     return Examples(examples.inputs[labels >= 0], labels[labels >= 0], examples.transform)
 
@@ -156,9 +160,8 @@ def resolve(planned, path=None, dry=False, until=float("inf")):
         blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_probe"
         parts = activations(study, start, blob)
     if planned.classes and not dry:  # the first images alone need not have them all
-        wanted = fruits360.lists()[planned.classes]
-        parts = [of_classes(part, study.class_names, wanted) for part in parts]
-        study = replace(study, class_names=tuple(wanted))
+        parts = [of_classes(part, study.class_names, planned.classes) for part in parts]
+        study = replace(study, class_names=tuple(fruits360.lists()[planned.classes]))
     classes = len(study.class_names)
     if planned.times is not None:
         times = functools.partial(np.multiply, np.float32(planned.times))
@@ -226,7 +229,7 @@ def test_order(name, classes=None):
     if name == "cifar100":
         return evaluation.digest_order(datasets.load_cifar100()[1].images)
     study = data(name, recipes.IMAGE_SIZE, "report")
-    test = of_classes(study.test, study.class_names, fruits360.lists()[classes]) if classes else study.test
+    test = of_classes(study.test, study.class_names, classes) if classes else study.test
     return evaluation.digest_order(test.inputs)
 
 
@@ -244,8 +247,11 @@ def predictions(resolved, run):
 def nearest(planned, dry=False):
     """{"validation": (distance, same class), "test": ...} of each image's nearest training image, by its pixels."""
     study, found = data(planned.data, recipes.IMAGE_SIZE, planned.scale, dry), {}
-    for part in ("validation", "test"):
-        queries = getattr(study, part)
-        distance, index = evaluation.nearest(study.training.inputs, queries.inputs)
-        found[part] = distance, study.training.labels[index] == queries.labels
+    parts = {name: getattr(study, name) for name in ("training", "validation", "test")}
+    if planned.classes and not dry:
+        parts = {name: of_classes(part, study.class_names, planned.classes) for name, part in parts.items()}
+    training = parts.pop("training")
+    for name, queries in parts.items():
+        distance, index = evaluation.nearest(training.inputs, queries.inputs)
+        found[name] = distance, training.labels[index] == queries.labels
     return found

@@ -86,6 +86,17 @@ def test_each_cell_says_what_there_is(recorded):
     assert results.measured("cifar100_last_layer_jigsaw") == "20.0%, unfinished after 7 epochs"
 
 
+def test_draws_of_classes_count_by_the_mean_of_their_seeds(recorded):
+    for draw, accuracies in {"first": (0.90, 0.92), "draw1": (0.95,), "draw2": (0.94,)}.items():
+        for seed, accuracy in enumerate(accuracies):
+            record(recorded, f"fruits360_81_{draw}_last_layer_jigsaw_s{seed}", "stopped early", accuracy)
+    low, high = stats.t.interval(0.95, 2, loc=np.mean([0.91, 0.95, 0.94]), scale=stats.sem([0.91, 0.95, 0.94]))
+    mean, half = (low + high) / 2, (high - low) / 2
+    line = f"| Fruits-360, last layer | 91.00% | {mean:.1%} ± {half:.1%} | not run |  |"
+    assert line in results.markdown()
+    assert "| Fruits-360, fine-tuning | 96.91% | not run | not run |  |" in results.markdown()
+
+
 def test_the_table_has_the_reports_numbers_beside_ours(recorded):
     text = results.markdown()
     assert "| CIFAR-100, last layer | 37.66% | 35.0% ± 12.7% | not run | not run |" in text
