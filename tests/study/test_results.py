@@ -36,6 +36,13 @@ def test_every_depth_trains_as_long_as_the_reports_rule_let_the_whole_network():
     assert {one.epochs for one in depths} == {plan.EPOCHS}
 
 
+def test_on_81_classes_a_stepsize_of_cifar100_never_lets_the_rate_fall():
+    """What notebook 07 says of it: in iterations it is longer than the report's fifteen epochs."""
+    fixed = plan.everything()["fruits360_81_first_15_epochs_stepsize_of_cifar100_s0"]
+    settings = records.load("fruits360_81_first_fine_tune_jigsaw_s0").result["settings"]
+    assert fixed.epochs * -(-settings["examples"][0] // settings["recipe"]["batch_size"]) < fixed.stepsize
+
+
 def record(folder, name, status, test, validation=0.3, date="2026-01-01", epochs=7):
     """Record a training of the plan whose first epoch is the best."""
     columns = {"validation_loss": 2.0, "validation_accuracy": validation, "learning_rate": 1e-3}

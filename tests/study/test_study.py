@@ -234,6 +234,13 @@ def test_draws_of_fruits_share_what_the_frozen_trunk_computes(trunk, recorded, r
     assert records.check([*names, "fruits360_81_first_pixels"])
 
 
+def test_a_stepsize_counts_iterations(trunk):
+    planned = dataclasses.replace(plan.everything()[TUNED], stepsize=7)
+    recipe = trainings.resolve(planned, trunk).recipe
+    rates = solver.learning_rates(recipe, np.array([0, 6, 7]), 1)
+    assert rates[0] == rates[1] and rates[2] == pytest.approx(recipe.gamma * rates[0])
+
+
 def test_fruits_without_all_their_classes_are_not_at_hand(trunk, tmp_path):
     (tmp_path / "fruits360" / "Training" / "Lemon").mkdir(parents=True)
     assert "not run, " in runner.run_one(plan.everything()["fruits360_81_first_pixels"], trunk, 30)
