@@ -1,6 +1,7 @@
 """What the course's helpers do: features once and in several processes, batches shared by several processes."""
 
 import dataclasses
+import functools
 import pathlib
 import tempfile
 
@@ -53,6 +54,14 @@ def main():
         for _ in range(0, count, IMAGES):
             features.extract(net, first(examples, count), batch_size=BATCH, processes=processes)
 
+    @functools.cache
+    def many(count):
+        """As many examples as a data set's, the same again and again."""
+        return Examples(*(np.concatenate([array] * (count // IMAGES)) for array in (examples.inputs, examples.labels)))
+
+    def at_once(count):
+        features.extract(net, many(count), batch_size=BATCH)
+
     def train(count, processes="auto"):
         size = parallel.count(processes, BATCH)
         parallel.run(size, training_loop, branch, examples, count, numbers=numbers)
@@ -65,6 +74,8 @@ def main():
     serve(
         pool5=pool5,
         forward=forward,
+        many=lambda count: many(count) and None,
+        at_once=at_once,
         train=train,
         head=lambda count: training_loop(parallel.Team(), head, pooled, count),
     )

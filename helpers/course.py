@@ -21,6 +21,7 @@ PACKAGES = (
     "scikit-image",
     "scikit-learn",
 )
+CPUINFO, AVX2 = pathlib.Path("/proc/cpuinfo"), {"avx2", "fma"}  # what packaging/caffe/cpu_convolution.cpp needs
 # Every environment variable that the course reads: what holds where it is not set (or empty), and what it is.
 VARIABLES = {
     "JIGSAW_PROFILE": ("quick", "the size of the course: quick or full"),
@@ -154,9 +155,15 @@ def check_packages():
 
 def check_caffe():
     import caffe
+    from caffe import build_info
     from caffe.proto import caffe_pb2
 
-    return f"pycaffe {caffe.__version__}, {len(caffe.layer_type_list())} layer types, {caffe_pb2.__name__} imports"
+    ours = AVX2 <= set(CPUINFO.read_text().split())
+    convolution = "the course's convolution" if ours else "the release's convolution: slower, for there is no AVX2"
+    runs = f"for CUDA {build_info.CUDA}" if build_info.CUDA else f"for the CPU, with {convolution}"
+    return (
+        f"pycaffe {caffe.__version__} {runs}, {len(caffe.layer_type_list())} layer types, {caffe_pb2.__name__} imports"
+    )
 
 
 def check_variables():

@@ -148,8 +148,12 @@ def pretext(progress=True):
     return solver.fit(pretext_net(), recipes.PHOTOS_PRETEXT, training, validation, folder, progress=progress)
 
 
-def last_layer(study, initial, name="last_layer", progress=True):
-    """The Run of fc6 on the frozen convolutions of `initial`, whose pool5 is computed once (notebook 03)."""
+def last_layer(study, initial, name="last_layer_jigsaw_s0", progress=True):
+    """The Run of fc6 on the frozen convolutions of `initial`, whose pool5 is computed once (notebook 03).
+
+    name: of the run folder, behind the study's; named as in the full-size study (helpers/study/plan.py), which in
+    `full` finds the training there instead of repeating it.
+    """
     folder = course.run_folder(f"{study.name}_{name}")
     net = nets.instantiate(study.branch("fc6"))
     weights.transplant(initial, net)
@@ -160,7 +164,7 @@ def last_layer(study, initial, name="last_layer", progress=True):
 def fine_tune(study, initial, head, progress=True):
     """The Run of the whole branch, from the convolutions of `initial` and the fc6 of the Run `head` (notebook 04)."""
     start = dict(initial=initial | head.weights(), layers=(*nets.CONVOLUTIONS, "fc6"))
-    return _whole_branch(study, "fine_tune", study.branch(), study.fine_tune, progress, **start)
+    return _whole_branch(study, "fine_tune_jigsaw_s0", study.branch(), study.fine_tune, progress, **start)
 
 
 def scratch(study, progress=True):

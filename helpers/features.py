@@ -70,7 +70,7 @@ def cached(folder, net, examples, blob="pool5_s1", processes=None, beside=()):
     """Examples of `blob`'s activations with the same labels, from a file in `folder` or computed into it.
 
     The file's name carries CRC-32s of the layers upstream, their weights and prototxt, and of what is fed, so another
-    net gives another file; see kept.
+    net gives another file; see kept. The activations are mapped from it, not copied into memory.
     processes: see parallel.count. beside: blobs that will be asked for later; where one of them or `blob` is missing,
     all that are missing are computed in the same pass.
     """
@@ -85,6 +85,6 @@ def cached(folder, net, examples, blob="pool5_s1", processes=None, beside=()):
     missing = world.share([name for name, path in paths.items() if not kept.whole(path)])
     activations = extract_several(net, examples, missing, processes=processes) if missing else {}
     if world.rank == 0:
-        for name, array in activations.items():
-            kept.keep(paths[name], array)
-    return Examples(activations[blob] if blob in activations else np.load(paths[blob]), examples.labels)
+        activations = {name: kept.keep(paths[name], array) for name, array in activations.items()}
+    array = activations[blob] if blob in activations else np.load(paths[blob], mmap_mode="r")
+    return Examples(array, examples.labels)

@@ -12,6 +12,7 @@ CONTAINER = pathlib.Path("/sys/fs/cgroup")  # its limits (Linux, admin-guide/cgr
 SHARE = 0.9  # of the free memory; the rest is for what else runs
 LARGEST_BLOB = 2**31 - 1  # numbers; a blob counts them in an int (blob.cpp)
 TOGETHER = 16  # images that our convolution rearranges at a time, beside copies of a layer's weights and their gradient
+TILES = 2 * 2_500_000 // 4  # numbers that it has in work at a time in Winograd's form: kTiles, of inputs and of outputs
 HISTORY = {"SGD": 3, "Adam": 4}  # arrays of a parameter's size that a solver keeps: history, update_, temp_
 
 
@@ -46,7 +47,7 @@ def sizes(net):
 def check(net, recipe, processes=1):
     """Raise MemoryError, naming batch_size and one that would do, where a training of `net` would not fit."""
     per_example, learnt, largest = sizes(net)
-    scratch = 2 * (TOGETHER * largest + learnt)  # twice: borders of zeros; packaging/caffe/cpu_convolution.cpp
+    scratch = 2 * (TOGETHER * largest + learnt) + TILES  # twice: borders of zeros; packaging/caffe/cpu_convolution.cpp
     fixed = 4 * processes * (learnt * (2 + HISTORY[recipe.solver]) + scratch)
     most = min(int((SHARE * free() - fixed) / (4 * 2 * per_example)), LARGEST_BLOB // largest)
     if recipe.batch_size > most:

@@ -2,127 +2,29 @@
 //
 // The release copies each image kernel-size times (im2col) and multiplies small matrices, whose weights BLAS rearranges
 // again for every image. Here a pixel of 16 images lies together, one line of the cache, and a convolution is a product
-// of weights and such lines, which are read where they are. All sums have a fixed order: a repetition gives the same
-// bits, and so does an image at any place in the batch. One core does the work; processes train on several
-// (helpers/parallel.py).
+// of weights and such lines, which are read where they are; for kernels of 3x3 and 5x5 moved by 1, in Winograd's form.
+// All sums have a fixed order: a repetition gives the same bits, and so does an image at any place in the batch. One core
+// does the work; processes train on several (helpers/training/parallel.py).
 //
 // The layer takes the place of "Convolution" in Caffe's registry where the processor has AVX2 and FMA, unless a layer
 // asks for engine: CAFFE. The release's still does what is unusual: other than two axes, less than 8 images, a kernel
 // larger than its padded input; and the gradient of the input where a stride is larger than 1.
-#include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
 #include "caffe/layer_factory.hpp"
 #include "caffe/layers/conv_layer.hpp"
-
-#define FAST __attribute__((target("avx2,fma")))
+#include "cpu_lines.hpp"
+#include "cpu_winograd.hpp"
 
 namespace caffe {
 namespace {
 
-const int kRows = 6;        // lines that are summed at once: with two registers each, 12 of the 16 there are
-const int kDepth = 128;     // products summed before the next line is: what they need fits the smallest cache, L1
-const int kSums = 1 << 18;  // bytes of sums that the same part of the input is used for: half of a usual L2
-const int kSteps = 2048;    // lines of an output's gradient that are used for all weights before the next ones: L2, too
-const int kFewest = 8;      // images; below, the release's layer is faster, which does not fill up lines with zeros
-
-template <typename Dtype>
-struct Lanes {
-  static constexpr int count = 64 / sizeof(Dtype);          // numbers in a line of the cache
-  typedef Dtype Register __attribute__((vector_size(32)));  // half a line
-};
-
-int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
-
-// Memory for intermediate results, shared by the layers of a type that run in a thread and freed with the last of them.
-// helpers/memory.py counts it.
-template <typename Dtype>
-class Scratch {
- public:
-  static std::shared_ptr<Scratch> of_this_thread() {
-    static thread_local std::weak_ptr<Scratch> kept;
-    std::shared_ptr<Scratch> scratch = kept.lock();
-    if (!scratch) kept = scratch = std::make_shared<Scratch>();
-    return scratch;
-  }
-
-  ~Scratch() {
-    for (Part& part : parts_) free(part.start);
-  }
-
-  Dtype* room(int use, size_t count) {
-    Part& part = parts_[use];
-    const size_t bytes = (count * sizeof(Dtype) + 63) / 64 * 64;
-    if (bytes > part.bytes) {
-      free(part.start);
-      part.start = std::aligned_alloc(64, bytes);
-      CHECK(part.start) << "no memory for a convolution";
-      part.bytes = bytes;
-    }
-    return static_cast<Dtype*>(part.start);
-  }
-
- private:
-  struct Part {
-    void* start = nullptr;
-    size_t bytes = 0;
-  } parts_[3];
-};
-
-// to[i * step + lane] = from[lane * stride + i]; lanes from `count` on are 0.
-template <typename Dtype>
-void interleave(const Dtype* from, int count, size_t stride, int length, Dtype* to, size_t step) {
-  const int lanes = Lanes<Dtype>::count;
-  for (int i = 0; i < length; ++i, to += step)
-    for (int lane = 0; lane < lanes; ++lane) to[lane] = lane < count ? from[lane * stride + i] : Dtype(0);
-}
-
-// sums[pixel][row][lane] = (or, where not `fresh`, +=) the sum over k from 0 to depth - 1 of
-// weights[k][row] * lines[offsets[k] + where the pixel's window starts][lane]
-template <typename Dtype>
-FAST void correlate(const Dtype* lines, const ptrdiff_t* offsets, int depth, const Dtype* weights, bool fresh,
-                    int height, int width, ptrdiff_t down, ptrdiff_t right, Dtype* sums) {
-  typedef typename Lanes<Dtype>::Register Register;
-  Register* to = reinterpret_cast<Register*>(sums);
-  for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x, to += 2 * kRows) {
-      const Dtype* window = lines + y * down + x * right;
-      Register sum[2 * kRows];
-      for (int i = 0; i < 2 * kRows; ++i) sum[i] = fresh ? Register{} : to[i];
-      for (int k = 0; k < depth; ++k) {
-        const Register* line = reinterpret_cast<const Register*>(window + offsets[k]);
-        for (int row = 0; row < kRows; ++row) {
-          sum[2 * row] += line[0] * weights[k * kRows + row];
-          sum[2 * row + 1] += line[1] * weights[k * kRows + row];
-        }
-      }
-      for (int i = 0; i < 2 * kRows; ++i) to[i] = sum[i];
-    }
-}
-
-// sums[row][channel] += sum over pixels and lanes of lines[offsets[row] + where the pixel's window starts][lane]
-// * gradient[pixel][lane][channel]
-template <typename Dtype>
-FAST void accumulate(const Dtype* lines, const ptrdiff_t* offsets, const Dtype* gradient,
-                     int height, int width, ptrdiff_t down, ptrdiff_t right, Dtype* sums) {
-  typedef typename Lanes<Dtype>::Register Register;
-  const Register* from = reinterpret_cast<const Register*>(gradient);
-  Register* to = reinterpret_cast<Register*>(sums);
-  Register sum[2 * kRows] = {};
-  for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x) {
-      const Dtype* line[kRows];
-      for (int row = 0; row < kRows; ++row) line[row] = lines + y * down + x * right + offsets[row];
-      for (int lane = 0; lane < Lanes<Dtype>::count; ++lane, from += 2)
-        for (int row = 0; row < kRows; ++row) {
-          sum[2 * row] += from[0] * line[row][lane];
-          sum[2 * row + 1] += from[1] * line[row][lane];
-        }
-    }
-  for (int i = 0; i < 2 * kRows; ++i) to[i] += sum[i];
-}
+const int kDepth = 128;      // products summed before the next line is: what they need fits the smallest cache, L1
+const int kSums = 1 << 18;   // bytes of sums that the same part of the input is used for: half of a usual L2
+const int kSteps = 2048;     // lines of an output's gradient that are used for all weights before the next ones: L2, too
+const int kTiles = 2500000;  // bytes of transformed tiles at a time, in Winograd's form; a row of them may be more
+const int kWorth = 256;      // weights of a group at one place of the kernel; with fewer the direct form is faster
+const int kFewest = 8;       // images; below, the release's layer is faster, which does not fill up lines with zeros
 
 template <typename Dtype>
 class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
@@ -131,26 +33,28 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
 
  protected:
   static constexpr int lanes = Lanes<Dtype>::count;
+  typedef typename Lanes<Dtype>::Register Register;
 
-  // A group's channels, with a border of zeros, as lines of `lanes` images.
+  // A group's channels, with a border of zeros and, for tiles that reach over the edge, more of them at the far ends.
   struct Padded {
-    int channels, height, width, border_h, border_w;
+    int channels, height, width, border_h, border_w, more_h = 0, more_w = 0;
 
-    ptrdiff_t row() const { return ptrdiff_t(width + 2 * border_w) * lanes; }
+    ptrdiff_t row() const { return ptrdiff_t(width + 2 * border_w + more_w) * lanes; }
     // One line more than needed where the number is even, else a power of 2 would put all channels in the same few sets
     // of the cache.
-    ptrdiff_t channel() const { return ((height + 2 * border_h) * (width + 2 * border_w) | 1) * ptrdiff_t(lanes); }
+    ptrdiff_t channel() const { return odd((height + 2 * border_h + more_h) * (row() / lanes)); }
 
     Dtype* fill(Scratch<Dtype>& scratch, const Dtype* images, int count, size_t stride) const {
       Dtype* lines = scratch.room(0, channels * channel());
       std::fill(lines, lines + channels * channel(), Dtype(0));
       for (int c = 0; c < channels; ++c)
-        for (int y = 0; y < height; ++y)
-          interleave(images + (size_t(c) * height + y) * width, count, stride, width,
-                     lines + c * channel() + (y + border_h) * row() + border_w * lanes, lanes);
+        interleave(images + size_t(c) * height * width, count, stride, height * width, width,
+                   lines + c * channel() + border_h * row() + border_w * lanes, row(), lanes);
       return lines;
     }
   };
+
+  static ptrdiff_t odd(ptrdiff_t count) { return (count | 1) * lanes; }
 
   // Shapes, read from the release's members.
   int kernel(int axis) const { return this->kernel_shape_.cpu_data()[axis]; }
@@ -180,12 +84,31 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
     return list;
   }
 
-  // All groups' `rows` channels of height x width pixels, for the whole batch: image by image times `weights`, in the
-  // order [group][panel of kRows rows][channel, row and column of the kernel][row of the panel].
-  void product(const Dtype* from, size_t from_stride, const Padded& image, bool mirrored, const Dtype* weights,
-               const Dtype* bias, int rows, int height, int width, int step_h, int step_w, Dtype* to) const {
-    const std::vector<ptrdiff_t> where = offsets(image, mirrored);
-    const int depth = where.size();
+  // What a convolution multiplies with: `rows` outputs of each group. of_row, of_depth: distances in the blob of weights
+  // between outputs, and between the channels that are summed over. mirrored: each kernel is turned by 180 degrees.
+  struct Kernels {
+    int rows;
+    size_t of_row, of_depth;
+    bool mirrored;
+  };
+
+  // `to` = all groups' channels of height x width pixels, for the whole batch, from `from`, whose images are from_stride
+  // apart. A kernel is moved by step_h and step_w. bias: none where it is null.
+  void convolve(const Dtype* from, size_t from_stride, const Padded& image, const Kernels& kernels, const Dtype* bias,
+                int height, int width, int step_h, int step_w, Dtype* to) const {
+    if (!by_tiles())
+      direct(from, from_stride, image, kernels, bias, height, width, step_h, step_w, to);
+    else if (kernel(0) == 3)
+      winograd<3>(from, from_stride, image, kernels, bias, height, width, to);
+    else
+      winograd<5>(from, from_stride, image, kernels, bias, height, width, to);
+  }
+
+  void direct(const Dtype* from, size_t from_stride, const Padded& image, const Kernels& kernels, const Dtype* bias,
+              int height, int width, int step_h, int step_w, Dtype* to) const {
+    const std::vector<ptrdiff_t> where = offsets(image, kernels.mirrored);
+    const int rows = kernels.rows, depth = where.size();
+    const Dtype* weights = packed(kernels, image.channels);
     const size_t size = size_t(height) * width, panel = size * kRows * lanes;
     const int panels = (rows + kRows - 1) / kRows, together = std::max<int>(1, kSums / (panel * sizeof(Dtype)));
     Dtype* sums = scratch_->room(1, std::min(together, panels) * panel);
@@ -204,19 +127,17 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
           for (int row = first * kRows; row < std::min(last * kRows, rows); ++row) {
             const Dtype add = bias ? bias[g * rows + row] : Dtype(0);
             const Dtype* sum = sums + (row / kRows - first) * panel + row % kRows * lanes;
-            for (int i = 0; i < images; ++i) {
-              Dtype* out = to + (((n + i) * this->group_ + g) * rows + row) * size;
-              for (size_t j = 0; j < size; ++j) out[j] = sum[j * kRows * lanes + i] + add;
-            }
+            separate(sum, kRows * lanes, size, add, to + ((n * this->group_ + g) * rows + row) * size, images,
+                     this->group_ * rows * size);
           }
         }
       }
   }
 
-  // Weights in the order in which `product` reads them. of_row and of_depth: distances in the blob between rows, and
-  // between the channels that are summed over. A kernel's weights lie together.
-  Dtype* packed(int rows, size_t of_row, int depth, size_t of_depth) const {
-    const int area = kernel(0) * kernel(1);
+  // Weights in the order in which `direct` reads them: [group][panel of kRows rows][channel, row and column of the
+  // kernel][row of the panel].
+  Dtype* packed(const Kernels& kernels, int depth) const {
+    const int rows = kernels.rows, area = kernel(0) * kernel(1);
     const size_t group = this->blobs_[0]->count() / this->group_;
     Dtype* start = scratch_->room(2, size_t(this->group_) * round_up(rows, kRows) * depth * area);
     Dtype* to = start;
@@ -226,9 +147,197 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
         for (int d = 0; d < depth; ++d)
           for (int t = 0; t < area; ++t)
             for (int row = first; row < first + kRows; ++row)
-              *to++ = row < rows ? from[row * of_row + d * of_depth + t] : Dtype(0);
+              *to++ = row < rows ? from[row * kernels.of_row + d * kernels.of_depth + t] : Dtype(0);
     }
     return start;
+  }
+
+  // --- Winograd's form: each tile of 2x2 outputs -------------------------------------------------------------------
+  bool by_tiles() const {
+    for (int axis = 0; axis < 2; ++axis)
+      if (kernel(axis) != kernel(0) || stride(axis) != 1 || hole(axis) != 1) return false;
+    return (kernel(0) == 3 || kernel(0) == 5) &&
+           this->blobs_[0]->count() / (this->group_ * kernel(0) * kernel(0)) >= kWorth;
+  }
+
+  // A map of height x width as tiles, of which `band` rows are in work at a time.
+  template <int K>
+  struct Tiles {
+    static constexpr int size = Winograd<K>::size, positions = size * size;
+    int height, width, down, across, band;
+
+    Tiles(int height, int width, int lines_of_a_tile)
+        : height(height), width(width), down((height + 1) / 2), across((width + 1) / 2) {
+      band = std::min<int>(down, std::max<size_t>(1, kTiles / (size_t(64) * positions * across * lines_of_a_tile)));
+    }
+
+    Padded whole(Padded image) const {
+      image.more_h = height % 2, image.more_w = width % 2;
+      return image;
+    }
+
+    int pixels(int first, int last) const { return (std::min(2 * last, height) - 2 * first) * width; }
+
+    // to[position][tile][channel] of the tiles' rows from `first` to before `last`. step: from position to position.
+    FAST void transform(const Dtype* lines, const Padded& image, int first, int last, Dtype* to, ptrdiff_t step) const {
+      Register* out = reinterpret_cast<Register*>(to);
+      for (int y = first; y < last; ++y)
+        for (int x = 0; x < across; ++x)
+          for (int c = 0; c < image.channels; ++c)
+            for (int half = 0; half < 2; ++half) {
+              const Dtype* from = lines + c * image.channel() + 2 * y * image.row() + 2 * x * lanes;
+              sandwich<Winograd<K>::input>(reinterpret_cast<const Register*>(from) + half, 2 * image.row() / lanes, 2,
+                                           out++, 2 * step / lanes);
+            }
+    }
+  };
+
+  // Where the lines of a tile's channels lie.
+  static std::vector<ptrdiff_t> in_a_row(int count, int padded) {
+    std::vector<ptrdiff_t> list(padded);
+    for (int c = 0; c < count; ++c) list[c] = ptrdiff_t(c) * lanes;
+    return list;
+  }
+
+  // Transformed weights, [group][position][panel of kRows rows][channel][row of the panel].
+  template <int K>
+  FAST Dtype* transformed(const Kernels& kernels, int depth) const {
+    constexpr int positions = Tiles<K>::positions, area = K * K;
+    const int rows = kernels.rows, padded = round_up(rows, kRows);
+    const size_t group = this->blobs_[0]->count() / this->group_, step = size_t(padded) * depth;
+    Dtype* start = scratch_->room(2, this->group_ * positions * step);
+    Dtype* taps = scratch_->room(4, (area + positions) * lanes);
+    Dtype* products = taps + area * lanes;
+    for (int g = 0; g < this->group_; ++g)
+      for (int first = 0; first < padded; first += lanes)
+        for (int d = 0; d < depth; ++d) {
+          interleave(this->blobs_[0]->cpu_data() + g * group + first * kernels.of_row + d * kernels.of_depth,
+                     std::max(0, std::min(lanes, rows - first)), kernels.of_row, area, area,
+                     kernels.mirrored ? taps + (area - 1) * lanes : taps, 0, kernels.mirrored ? -lanes : lanes);
+          for (int half = 0; half < 2; ++half)
+            sandwich<Winograd<K>::kernel>(reinterpret_cast<Register*>(taps) + half, 2 * K, 2,
+                                          reinterpret_cast<Register*>(products) + half, 2);
+          for (int row = first; row < std::min(first + lanes, padded); ++row) {
+            Dtype* to = start + g * positions * step + (size_t(row / kRows) * depth + d) * kRows + row % kRows;
+            for (int p = 0; p < positions; ++p) to[p * step] = products[p * lanes + row - first];
+          }
+        }
+    return start;
+  }
+
+  template <int K>
+  FAST void winograd(const Dtype* from, size_t from_stride, const Padded& given, const Kernels& kernels,
+                     const Dtype* bias, int height, int width, Dtype* to) const {
+    const int rows = kernels.rows, depth = given.channels, padded = round_up(rows, kRows), panels = padded / kRows;
+    const Tiles<K> tiles(height, width, std::max(depth, padded));
+    const Padded image = tiles.whole(given);
+    const Dtype* weights = transformed<K>(kernels, depth);
+    const std::vector<ptrdiff_t> where = in_a_row(depth, depth);
+    const ptrdiff_t step = odd(ptrdiff_t(tiles.band) * tiles.across * depth);
+    const ptrdiff_t out_step = odd(ptrdiff_t(tiles.band) * tiles.across * padded);
+    Dtype* inputs = scratch_->room(3, tiles.positions * step);
+    Dtype* sums = scratch_->room(1, tiles.positions * out_step);  // [position][tile][row][lane]
+    Dtype* plane = scratch_->room(4, size_t(2) * tiles.band * width * lanes);
+    for (size_t n = 0; n < size_t(this->num_); n += lanes)
+      for (int g = 0; g < this->group_; ++g) {
+        const int images = std::min<int>(lanes, this->num_ - n);
+        const Dtype* lines = image.fill(*scratch_, from + n * from_stride + g * (from_stride / this->group_), images,
+                                        from_stride);
+        for (int first = 0; first < tiles.down; first += tiles.band) {
+          const int last = std::min(first + tiles.band, tiles.down), count = (last - first) * tiles.across;
+          tiles.transform(lines, image, first, last, inputs, step);
+          for (int p = 0; p < tiles.positions; ++p)
+            for (int tile = 0; tile < count; ++tile)
+              for (int k = 0; k < depth; k += 2 * kDepth)
+                for (int panel = 0; panel < panels; ++panel)
+                  correlate(inputs + p * step + ptrdiff_t(tile) * depth * lanes, &where[k],
+                            std::min(2 * kDepth, depth - k),
+                            weights + (((size_t(g) * tiles.positions + p) * panels + panel) * depth + k) * kRows,
+                            k == 0, 1, 1, 0, 0,
+                            sums + p * out_step + (ptrdiff_t(tile) * padded + panel * kRows) * lanes);
+          for (int row = 0; row < rows; ++row) {
+            for (int tile = 0; tile < count; ++tile)
+              for (int half = 0; half < 2; ++half) {
+                Register out[4];
+                const Dtype* sum = sums + (ptrdiff_t(tile) * padded + row) * lanes;
+                sandwich<Winograd<K>::output>(reinterpret_cast<const Register*>(sum) + half,
+                                              2 * tiles.size * out_step / lanes, 2 * out_step / lanes, out, 1);
+                for (int i = 0; i < 4; ++i) {
+                  const int y = tile / tiles.across * 2 + i / 2, x = tile % tiles.across * 2 + i % 2;
+                  if (x < width) reinterpret_cast<Register*>(plane)[2 * (y * width + x) + half] = out[i];
+                }
+              }
+            separate(plane, lanes, tiles.pixels(first, last), bias ? bias[g * rows + row] : Dtype(0),
+                     to + (((n * this->group_ + g) * rows + row) * height + 2 * first) * width, images,
+                     size_t(this->group_) * rows * height * width);
+          }
+        }
+      }
+  }
+
+  template <int K>
+  FAST void winograd_to_weights(const Dtype* bottom, const Dtype* gradient) {
+    const int channels = this->num_output_ / this->group_, panels = round_up(channels, lanes) / lanes;
+    const int height = this->output_shape_[0], width = this->output_shape_[1];
+    const Tiles<K> tiles(height, width, this->channels_ / this->group_);
+    const Padded image = tiles.whole(input());
+    const int depth = image.channels, padded_depth = round_up(depth, kRows);
+    const std::vector<ptrdiff_t> where = in_a_row(depth, padded_depth);  // what is summed beyond is left out below
+    const ptrdiff_t step = odd(ptrdiff_t(tiles.band) * tiles.across * depth);
+    const ptrdiff_t out_step = odd(ptrdiff_t(tiles.band) * tiles.across * lanes);
+    const size_t panel_step = size_t(padded_depth) * lanes;
+    const size_t count = this->group_ * tiles.positions * panels * panel_step;
+    Dtype* sums = scratch_->room(2, count);  // [group][position][panel of channels][depth][channel]
+    std::fill(sums, sums + count, Dtype(0));
+    Dtype* inputs = scratch_->room(3, tiles.positions * step);
+    Dtype* outputs = scratch_->room(1, tiles.positions * out_step);  // [position][tile][lane][channel]
+    const size_t part_size = size_t(4) * tiles.band * tiles.across * lanes * lanes;
+    Dtype* part = scratch_->room(4, part_size);
+    std::fill(part, part + part_size, Dtype(0));
+    for (size_t n = 0; n < size_t(this->num_); n += lanes)
+      for (int g = 0; g < this->group_; ++g) {
+        const Dtype* from = bottom + n * this->bottom_dim_ + g * (this->bottom_dim_ / this->group_);
+        const int images = std::min<int>(lanes, this->num_ - n);
+        const Dtype* lines = image.fill(*scratch_, from, images, this->bottom_dim_);
+        for (int first = 0; first < tiles.down; first += tiles.band) {
+          const int last = std::min(first + tiles.band, tiles.down), some = (last - first) * tiles.across;
+          tiles.transform(lines, image, first, last, inputs, step);
+          for (int panel = 0; panel < panels; ++panel) {
+            if (height % 2 && last == tiles.down) std::fill(part, part + part_size, Dtype(0));
+            const Dtype* diff =
+                gradient + n * this->top_dim_ + ((g * channels + panel * lanes) * height + 2 * first) * width;
+            for (int i = 0; i < lanes; ++i)  // the image that is missing in a lane has no channel
+              interleave(diff + i * this->top_dim_, i < images ? std::min(lanes, channels - panel * lanes) : 0,
+                         size_t(height) * width, tiles.pixels(first, last), width, part + i * lanes,
+                         2 * tiles.across * lanes * lanes, lanes * lanes);
+            for (int tile = 0; tile < some; ++tile)
+              for (int i = 0; i < 2 * lanes; ++i) {
+                const int pixel = tile / tiles.across * 4 * tiles.across + tile % tiles.across * 2;
+                sandwich<Winograd<K>::output_t>(
+                    reinterpret_cast<const Register*>(part + pixel * lanes * lanes) + i, 4 * tiles.across * lanes,
+                    2 * lanes,
+                    reinterpret_cast<Register*>(outputs + ptrdiff_t(tile) * lanes * lanes) + i, 2 * out_step / lanes);
+              }
+            for (int p = 0; p < tiles.positions; ++p)
+              for (int k = 0; k < padded_depth; k += kRows)
+                accumulate(inputs + p * step, &where[k], outputs + p * out_step, 1, some, 0, ptrdiff_t(depth) * lanes,
+                           sums + ((g * tiles.positions + p) * panels + panel) * panel_step + k * lanes);
+          }
+        }
+      }
+    Dtype* diff = this->blobs_[0]->mutable_cpu_diff();
+    const ptrdiff_t right = 2 * panels * padded_depth;  // from position to position
+    for (int g = 0; g < this->group_; ++g)
+      for (int c = 0; c < channels; c += lanes)
+        for (int k = 0; k < depth; ++k) {
+          const Dtype* sum = sums + (size_t(g) * tiles.positions * panels + c / lanes) * panel_step + k * lanes;
+          for (int half = 0; half < 2; ++half)
+            sandwich<Winograd<K>::kernel_t>(reinterpret_cast<const Register*>(sum) + half, tiles.size * right, right,
+                                            reinterpret_cast<Register*>(part) + half, 2);
+          for (int i = c; i < std::min(c + lanes, channels); ++i)
+            for (int t = 0; t < K * K; ++t)
+              diff[((size_t(g) * channels + i) * depth + k) * K * K + t] += part[t * lanes + i - c];
+        }
   }
 
   Padded input() const {
@@ -240,12 +349,12 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
     if (!usual()) return ConvolutionLayer<Dtype>::Forward_cpu(bottom, top);
     scratch_ = Scratch<Dtype>::of_this_thread();
     const Padded image = input();
-    const int rows = this->num_output_ / this->group_, area = kernel(0) * kernel(1);
-    const Dtype* weights = packed(rows, image.channels * area, image.channels, area);
+    const size_t area = kernel(0) * kernel(1);
+    const Kernels kernels = {this->num_output_ / this->group_, image.channels * area, area, false};
     for (size_t i = 0; i < bottom.size(); ++i)
-      product(bottom[i]->cpu_data(), this->bottom_dim_, image, false, weights,
-              this->bias_term_ ? this->blobs_[1]->cpu_data() : nullptr, rows, this->output_shape_[0],
-              this->output_shape_[1], stride(0), stride(1), top[i]->mutable_cpu_data());
+      convolve(bottom[i]->cpu_data(), this->bottom_dim_, image, kernels,
+               this->bias_term_ ? this->blobs_[1]->cpu_data() : nullptr, this->output_shape_[0],
+               this->output_shape_[1], stride(0), stride(1), top[i]->mutable_cpu_data());
   }
 
   virtual void Backward_cpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
@@ -265,7 +374,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
   // The gradient of the input: with steps of 1, a convolution of the output's gradient with the mirrored kernel.
   void to_bottom(const Dtype* gradient, Dtype* bottom) {
     const int rows = this->channels_ / this->group_, depth = this->num_output_ / this->group_;
-    const int area = kernel(0) * kernel(1);
+    const size_t area = kernel(0) * kernel(1);
     const Padded image = {depth, this->output_shape_[0], this->output_shape_[1],
                           hole(0) * (kernel(0) - 1) - pad(0), hole(1) * (kernel(1) - 1) - pad(1)};
     if (stride(0) > 1 || stride(1) > 1 || image.border_h < 0 || image.border_w < 0) {
@@ -274,12 +383,14 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
                                 bottom + n * this->bottom_dim_);
       return;
     }
-    const Dtype* weights = packed(rows, area, depth, rows * area);
     const int* shape = this->conv_input_shape_.cpu_data();
-    product(gradient, this->top_dim_, image, true, weights, nullptr, rows, shape[1], shape[2], 1, 1, bottom);
+    convolve(gradient, this->top_dim_, image, {rows, area, rows * area, true}, nullptr, shape[1], shape[2], 1, 1,
+             bottom);
   }
 
   void to_weights(const Dtype* bottom, const Dtype* gradient) {
+    if (by_tiles()) return kernel(0) == 3 ? winograd_to_weights<3>(bottom, gradient)
+                                          : winograd_to_weights<5>(bottom, gradient);
     const Padded image = input();
     const int channels = this->num_output_ / this->group_;
     const int height = this->output_shape_[0], width = this->output_shape_[1];
@@ -305,7 +416,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
             const Dtype* diff = gradient + n * this->top_dim_ + (g * channels + first) * size + y * width;
             for (int i = 0; i < lanes; ++i)  // the image that is missing in a lane has no channel
               interleave(diff + i * this->top_dim_, i < images ? std::min(lanes, channels - first) : 0, size,
-                         rows * width, part + i * lanes, lanes * lanes);
+                         rows * width, rows * width, part + i * lanes, 0, lanes * lanes);
             for (int k = 0; k < padded_depth; k += kRows)
               accumulate(lines + y * down, &where[k], part, rows, width, down, right, sum + k * lanes);
           }

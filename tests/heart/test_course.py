@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from caffe import build_info
 
 from helpers import course
 
@@ -145,6 +146,13 @@ def test_a_failed_check_is_one_line_and_the_way_out(monkeypatch, capsys):
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[FAIL]")]
     assert len(failed) == 1
     assert "caffe" in failed[0] and "libglog" in failed[0] and "colab_setup.sh" in failed[0]
+
+
+@pytest.mark.parametrize("flags, says", [("fma avx2 sse2", "the course's"), ("sse2 avx", "the release's")])
+def test_a_processor_without_avx2_is_named(tmp_path, monkeypatch, flags, says):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    monkeypatch.setattr(course, "CPUINFO", tmp_path / "cpuinfo")
+    assert f"{says} convolution" in course.check_caffe() or build_info.CUDA
 
 
 def test_log_level_and_backend_are_set_before_anything_imports_them():

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from helpers import experiments, jigsaw, nets, recipes, zoo
+from helpers import experiments, jigsaw, nets, recipes, solver, zoo
 from helpers.data import datasets, preprocessing
+from helpers.study import plan, trainings
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,8 @@ def test_the_full_profile_runs_from_last_layer_to_control(monkeypatch, runs):
 
     monkeypatch.setenv("JIGSAW_PROFILE", "full")
     monkeypatch.setenv("JIGSAW_CACHE", str(runs / "cache"))
-    monkeypatch.setattr(datasets, "load_cifar100", lambda: (images(200), images(100)))
+    splits = images(200), images(100)
+    monkeypatch.setattr(datasets, "load_cifar100", lambda: splits)
     monkeypatch.setattr(experiments, "PUZZLES", 32)
     for name in ("PHOTOS_PRETEXT", "CIFAR100_LAST_LAYER", "CIFAR100_FINE_TUNE"):
         monkeypatch.setattr(recipes, name, dataclasses.replace(getattr(recipes, name), max_epochs=1))
@@ -77,5 +79,13 @@ def test_the_full_profile_runs_from_last_layer_to_control(monkeypatch, runs):
     for run in (last_layer, tuned, scratch):
         assert run.result["epochs"] == 1 and 0 <= run.result["test_accuracy"] <= 1
     assert sorted(path.name for path in runs.iterdir()) == [
-        "cache", "cifar100_features", "cifar100_fine_tune", "cifar100_last_layer", "cifar100_scratch"
+        "cache", "cifar100_features", "cifar100_fine_tune_jigsaw_s0", "cifar100_last_layer_jigsaw_s0",
+        "cifar100_scratch"
     ]  # fmt: skip
+
+    monkeypatch.setattr(solver, "train", None)  # the full-size study finds these two and trains neither again
+    trainings.data.cache_clear()
+    for name, run in (("last_layer", last_layer), ("fine_tune", tuned)):
+        planned = plan.everything()[f"cifar100_{name}_jigsaw_s0"]
+        assert trainings.train(trainings.resolve(planned)).result == run.result
+    trainings.data.cache_clear()

@@ -53,6 +53,12 @@ def assert_equal_to_the_release_s(shape, **parameters):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5 * np.abs(theirs).max())
 
 
+def errors_of_winograd_s_form(shape, **parameters):
+    """Largest differences from the release's layer as shares of its largest number: output, gradients."""
+    pairs = zip(passes(convolution(shape, OURS, **parameters)), passes(convolution(shape, RELEASE, **parameters)))
+    return [np.abs(ours - theirs).max() / np.abs(theirs).max() for ours, theirs in pairs]
+
+
 BRANCH = {
     "conv1": ((3, 64, 64), {"num_output": 96, "kernel_size": 11, "stride": 2}),
     "conv2": ((96, 13, 13), {"num_output": 256, "kernel_size": 5, "pad": 2, "group": 2}),
@@ -88,6 +94,28 @@ def test_every_shape(data):
         bias_term=draw(0, 1) == 1,
         **parameters,
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_winograd_s_form_is_as_exact(data):
+    """3x3 and 5x5 with steps of 1 and enough channels are computed by tiles of 2x2 outputs.
+
+    A gradient of the weights adds up images and places; its bound is for the sum of all of them.
+    """
+
+    def draw(low, high):
+        return data.draw(st.integers(low, high))
+
+    kernel, group = data.draw(st.sampled_from([3, 5])), draw(1, 2)
+    channels, outputs = draw(16, 40), draw(16, 40)
+    size = (draw(8, 40), group * channels, draw(kernel, 15), draw(kernel, 15))
+    pads = {"pad_h": draw(0, kernel - 1), "pad_w": draw(0, kernel - 1)}
+    output, *gradients = errors_of_winograd_s_form(
+        size, num_output=group * outputs, group=group, kernel_size=kernel, **pads
+    )
+    assert output < 1e-5 and gradients[0] < 1e-5
+    assert max(gradients[1:]) < 2e-5
 
 
 @pytest.mark.parametrize("parameters", [{"force_nd_im2col": True}, {"axis": 2}], ids=["N-d code", "another axis"])
@@ -224,5 +252,38 @@ def test_relu_is_the_release_s_to_the_last_bit(slope, in_place):
     results = [
         small_layer("ReLU", engine, images, 1, negative_slope=slope, in_place=in_place) for engine in (OURS, RELEASE)
     ]
+    for ours, theirs in zip(*results):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    local_size=st.sampled_from([1, 3, 5, 9]),
+    alpha=st.floats(1e-4, 1),
+    k=st.floats(0.5, 2),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 5), st.integers(1, 5)),
+    seed=st.integers(0, 99),
+)
+def test_lrn_without_pow(local_size, alpha, k, shape, seed):
+    """The formula of Krizhevsky et al. 2012, section 3.3, as Caffe has it (alpha over size), and its derivative."""
+    images = (3 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32).astype(float)
+    channel = np.arange(shape[1])
+    near = (np.abs(channel[:, None] - channel) <= local_size // 2) * alpha / local_size
+    scale = k + np.einsum("ck,nkhw->nchw", near, images**2)
+    expected = images * scale**-0.75
+    window = {"local_size": local_size, "alpha": alpha, "beta": 0.75, "k": k}
+    output, gradient = small_layer("LRN", OURS, images, seed, **window)
+    np.testing.assert_allclose(output, expected, rtol=1e-5)
+    above = np.random.default_rng(seed).standard_normal(shape)
+    below = above * scale**-0.75 - 1.5 * images * np.einsum("kc,nkhw->nchw", near, above * expected / scale)
+    np.testing.assert_allclose(gradient, below, rtol=1e-4, atol=1e-5 * np.abs(below).max())
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"norm_region": caffe.params.LRN.WITHIN_CHANNEL}, {"beta": 0.5}], ids=["within", "another power"]
+)
+def test_other_lrn_is_the_release_s(parameters):
+    images = np.random.default_rng(0).standard_normal((2, 3, 6, 5))
+    results = [small_layer("LRN", engine, images, 0, local_size=3, **parameters) for engine in (OURS, RELEASE)]
     for ours, theirs in zip(*results):
         np.testing.assert_array_equal(ours, theirs)
