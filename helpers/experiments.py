@@ -82,14 +82,17 @@ def fruits360_study(split="released", scale="report"):
     """The DataStudy of Fruits-360, 1 image in 4 of each class, from fruits360.zip or fruits360/ in $JIGSAW_DATA.
 
     split: "released" is the report's, Training's images with 15 % of them at random for validation, and Test's.
+    "complete" is that on the classes of fruits360.lists()["complete"] alone, with all of Test's images.
     "angles" and "mixed" share out the same images anew: by arcs of each turn (fruits360.split_by_angle), or the same
-    numbers of them at random. Raises FileNotFoundError where the data set is not there.
+    numbers of them at random. Raises FileNotFoundError where the data set is not there, ValueError where classes are
+    missing.
     """
     path = datasets.local_file("fruits360.zip", "fruits360")
     if path is None:
         raise FileNotFoundError(fruits360.GET)
-    training, test = fruits360.load(path)
-    if split == "released":
+    chosen = {"classes": fruits360.lists()["complete"], "test_every": 1} if split == "complete" else {}
+    training, test = fruits360.load(path, **chosen)
+    if split in ("released", "complete"):
         splits = (*preprocessing.split_validation(training, recipes.VALIDATION_FRACTION), test)
     else:
         images = fruits360.pool((training, test))

@@ -5,13 +5,14 @@ of the turn, `r_12_100.jpg` frame 12 of a turn about another axis. Neighbouring 
 the release on both sides of Training and Test too.
 """
 
+import json
 import pathlib
 import re
 import zipfile
 
 import numpy as np
 
-from helpers import recipes
+from helpers import course, recipes
 from helpers.data import archives, preprocessing
 from helpers.data.datasets import ImageSet
 
@@ -47,35 +48,46 @@ Watermelon""".split(",")
 FRAME = re.compile(r"(?P<turn>(?:.*_)?)(?P<number>\d+)_100\.jpg")
 TURN = 328  # frames of one turn: the released numbers run from 0 to 327
 GAP = 10  # frames, 11 degrees: what is left out on each side between two splits by angle
-UNREADABLE_SHOWN = 20
+SHOWN = 20  # names in a message
 
 
-def load(path, every=recipes.FRUITS360_EVERY, size=recipes.IMAGE_SIZE, classes=None):
+def lists():
+    """The lists of classes that the study trains on: {"complete": [names], "first": ..., "draw1": ...}.
+
+    "source" and "commit" name a public copy of the release, "rule" how the lists were drawn from its folders.
+    """
+    return json.loads((course.ROOT / "recorded" / "fruits360_classes.json").read_text(encoding="utf-8"))
+
+
+def load(path, every=recipes.FRUITS360_EVERY, size=recipes.IMAGE_SIZE, classes=None, test_every=None):
     """Fruits-360 from disk: (training, test) ImageSets, resized to size x size pixels, `files` being the file names.
 
     path: a folder or a zip file that holds Training/<class>/*.jpg and Test/<class>/*.jpg, under a top folder or not.
     every: of each class folder, images 0, every, 2 * every... are read, in the order of turns and frames.
+    test_every: the same of Test's folders; None: `every`.
     classes: the class folders to read, labelled in this order; None reads all of Training's, sorted by name, and they
         must be the 131-class release's or some of them.
     Raises FileNotFoundError for a missing path, and ValueError that names the folder, class or files for anything else:
     no Training or Test, two releases in one place, another release, images missing from the whole release, a class not
-    there or empty, unreadable images, every below 1.
+    there or empty, unreadable images, every or test_every below 1.
     """
-    path = pathlib.Path(path)
+    path, test_every = pathlib.Path(path), every if test_every is None else test_every
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; download Fruits-360 ({URL}), give its zip")
-    if every < 1:
-        raise ValueError(f"every is {every}; 1 reads each image, 4 one in four")
+    steps = {"Training": every, "Test": test_every}
+    for name, step in (("every", every), ("test_every", test_every)):
+        if step < 1:
+            raise ValueError(f"{name} is {step}; 1 reads each image, 4 one in four")
     if path.is_dir():
-        return _load(path, archives.below(path), lambda name: (path / name).read_bytes(), every, size, classes)
+        return _load(path, archives.below(path), lambda name: (path / name).read_bytes(), steps, size, classes)
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is neither a folder nor a zip file; download Fruits-360 again ({URL})")
     with archives.naming(path), zipfile.ZipFile(path) as archive:
-        return _load(path, archive.namelist(), archive.read, every, size, classes)
+        return _load(path, archive.namelist(), archive.read, steps, size, classes)
 
 
-def _load(path, names, read, every, size, classes):
-    """`load` on the file names below `path` and a function that reads one of them."""
+def _load(path, names, read, steps, size, classes):
+    """`load` on the file names below `path` and a function that reads one of them. steps: {split: every}."""
     folders = _folders(path, names)
     if classes is None:
         _check_release(path, folders)
@@ -86,12 +98,10 @@ def _load(path, names, read, every, size, classes):
     for split, found in folders.items():
         missing = [name for name in classes if not found.get(name)]
         if missing:
-            raise ValueError(
-                f"{path}: {split} has no images of {', '.join(missing)}; "
-                f"it has {', '.join(sorted(name for name in found if found[name]))}"
-            )
+            there = sorted(name for name in found if found[name])
+            raise ValueError(f"{path}: {split} has no images of {_some(missing)}; it has {_some(there)}")
     chosen = {
-        split: [name for class_name in classes for name in sorted(found[class_name], key=_order)[::every]]
+        split: [name for class_name in classes for name in sorted(found[class_name], key=_order)[:: steps[split]]]
         for split, found in folders.items()
     }
     images = _read(path, read, [name for names in chosen.values() for name in names], size)
@@ -132,7 +142,7 @@ def _check_release(path, folders):
     if strange:
         raise ValueError(
             f"{path} holds {len(strange)} class folders that release 2020.05.18.0 (131 classes) does not have: "
-            f"{', '.join(strange[:UNREADABLE_SHOWN])}. It is another release, or they are left over from one: get that "
+            f"{_some(strange)}. It is another release, or they are left over from one: get that "
             f"release ({URL}), delete them, or name the classes to read, classes=[...]"
         )
     counts = {split: sum(map(len, found.values())) for split, found in folders.items()}
@@ -152,11 +162,16 @@ def _read(path, read, names, size):
         except ValueError:
             broken.append(name)
     if broken:
-        shown = ", ".join(broken[:UNREADABLE_SHOWN]) + ("..." if len(broken) > UNREADABLE_SHOWN else "")
         raise ValueError(
-            f"{path}: {len(broken)} not readable as images: {shown}; download Fruits-360 again ({URL}) or delete them"
+            f"{path}: {len(broken)} not readable as images: {_some(broken)}; download Fruits-360 again ({URL}) or "
+            "delete them"
         )
     return images
+
+
+def _some(names):
+    """The first names of a list that may be long, as text."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _order(name):

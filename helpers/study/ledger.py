@@ -21,10 +21,11 @@ VERDICTS = (REPRODUCED, UNDECIDED, NOT_REPRODUCED, CANNOT)
 def row(claim):
     """A Claim measured: dictionary with mean, half width of the 95 % interval, seeds, verdict and why.
 
-    measured is NaN where no run has finished; seeds is 0 there and for what is counted, not trained.
+    measured is NaN where no run has finished; seeds (or draws of classes, see results.spread) is 0 there and for what
+    is counted, not trained.
     """
     found = results.seeds(claim.runs) if claim.runs else []
-    done = [claim.measure(one) for one in found if one.result["status"] in records.DONE]
+    done, unit = results.spread(found, claim.measure)
     values = done if claim.runs else [claim.measure()]
     mean, half = results.interval(values) if values else (np.nan, np.nan)
     verdict, why = _verdict(claim, mean, half, found)
@@ -39,7 +40,7 @@ def row(claim):
         "notebook": claim.notebook,
         "section": claim.section,
         "reported_text": claim.words or _shown(claim.reported, claim.form),
-        "measured_text": _measured(mean, half, len(done), claim.form),
+        "measured_text": _measured(mean, half, len(done), claim.form, unit),
     }
 
 
@@ -90,20 +91,20 @@ def _shown(value, form):
     return format(value, form).replace("%", " %")
 
 
-def _measured(mean, half, seeds, form):
+def _measured(mean, half, count, form, unit):
     """ "44.34 % ± 0.44 % (2 seeds)", a counted value without the rest, or a dash where there is none."""
     if np.isnan(mean):
         return "–"
     interval = f" ± {_shown(half, form.replace('.0f', '.1f'))}" if half > 1e-6 else ""
-    return _shown(mean, form) + interval + {0: "", 1: " (1 seed)"}.get(seeds, f" ({seeds} seeds)")
+    return _shown(mean, form) + interval + {0: "", 1: f" (1 {unit})"}.get(count, f" ({count} {unit}s)")
 
 
 def problems():
     """What is wrong with the ledger, as sentences: runs that are not planned, headings that no notebook has."""
     found = []
-    planned = plan.everything().keys() | {re.sub(r"_s\d+$", "", name) for name in plan.everything()}
+    planned = "\n".join(plan.everything())
     for claim in claims():
-        if claim.runs and claim.runs not in planned:
+        if claim.runs and not re.search(rf"^{claim.runs}(_s\d+)?$", planned, re.MULTILINE):
             found.append(f"{claim.text}: measured by {claim.runs}, which is not in helpers/study/plan.py")
         if f"## {claim.section}" not in _lines(claim.notebook):
             found.append(f"{claim.text}: {claim.notebook}.ipynb has no heading {claim.section!r}")

@@ -5,10 +5,15 @@ Each is a function of data, initial weights, recipe and seed. What is compared d
 
 from dataclasses import dataclass, replace
 
+from helpers import recipes
+
 SEEDS = (0, 1, 2)  # of fc6's initial weights, the batches' order, and the random trunks
 PROBED = ("conv1", "conv2", "conv3", "conv4", "conv5")  # what fc6 reads instead of pool5, see trainings.PROBES
 FACTORS = (0.1, 0.3, 3.0, 10.0)  # what pool5 is multiplied by; 1, as it is, is the last layer's own run
 LABELS_PER_CLASS = (1, 5, 25, 100)  # 425, all of the training images, is the last layer's own run
+DRAWS = ("first", "draw1", "draw2", "draw3")  # choices of 81 of Fruits-360's classes, see fruits360.lists
+# iterations between two steps of CIFAR-100's learning rate; 42,500 images are what validation leaves of 50,000
+CIFAR100_STEPSIZE = recipes.CIFAR100_FINE_TUNE.stepsize_epochs * -(-42_500 // recipes.CIFAR100_FINE_TUNE.batch_size)
 EPOCHS = 8  # of every net in "frozen layers": as many as the report's stopping rule gave the whole one of seed 0
 
 
@@ -22,9 +27,11 @@ class Planned:
     start: the trunk's initial weights: "jigsaw" (ours), "he" and "gaussian" (random), "supervised" (BVLC's AlexNet or
         CaffeNet), None for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
+    classes: name of the list in fruits360.lists() whose classes alone are trained and tested on; None: all there are.
     per_class: labels per class that are trained on; None: all. feature, scale: what fc6 reads and what the input is,
         as in trainings.resolve and preprocessing.to_caffe. times: the feature is multiplied by it; None: by 1.
     epochs: train for so many, whatever the validation loss does; None: until the recipe's stopping rule ends it.
+    stepsize: iterations between two steps of the learning rate; None: the recipe's.
     after: name of the run to wait for when several run at a time.
     """
 
@@ -36,11 +43,13 @@ class Planned:
     seed: int = 0
     trains: str = "fc6"
     head: str | None = None
+    classes: str | None = None
     per_class: int | None = None
     feature: str = "pool5"
     scale: str = "report"
     times: float | None = None
     epochs: int | None = None
+    stepsize: int | None = None
     after: str | None = None
 
 
@@ -55,6 +64,7 @@ SECTIONS = {
     "input scale": "RGB at unit variance against BGR 0-255 minus the mean",
     "AlexNet": "the references: AlexNetC100, and BVLC's AlexNet on 64x64 images",
     "Fruits-360": "the report's second data set, as released",
+    "81 classes": "Fruits-360 with as many classes as the report had: four choices of them",
     "leak": "Fruits-360 shared out anew: at random, near-duplicates on both sides, or by angle",
 }
 
@@ -140,6 +150,35 @@ def fruits360():
     return runs
 
 
+def _on(draw, planned):
+    """A run on all complete classes of Fruits-360 as one on a list of 81 of them. The features are computed once."""
+
+    def named(name, draw=draw):
+        return name and name.replace("complete", f"81_{draw}")
+
+    name, first = named(planned.name), named(planned.after or planned.name, DRAWS[0])
+    return replace(planned, name=name, classes=draw, head=named(planned.head), after=first if first != name else None)
+
+
+def fruits360_81():
+    """The trainings on 81 classes of Fruits-360, a list of Planned: each last layer on four lists, whole nets on one.
+
+    The report raised the stepsize for Fruits-360. Counted in epochs, the recipe's is raised; counted in iterations, as
+    Caffe does, CIFAR-100's own is already longer than that.
+    """
+    section, data = "81 classes", "fruits360_complete"
+    pixels = Planned(f"{data}_pixels", section, "pixels", data, start=None, trains="nothing")
+    layers = [_last_layer(start, seed, section, data=data) for start in ("jigsaw", "he") for seed in SEEDS]
+    tuned, scratch = _fine_tune("jigsaw", 0, section, data), _scratch(0, section, data)
+    epochs = recipes.FRUITS360_FINE_TUNE.reported_epochs
+    fixed = [replace(one, name=f"{data}_{epochs}_epochs_{one.start}_s0", epochs=epochs) for one in (tuned, scratch)]
+    raised = replace(fixed[0], name=f"{data}_{epochs}_epochs_stepsize_of_cifar100_s0", stepsize=CIFAR100_STEPSIZE)
+    return [
+        *[_on(draw, one) for draw in DRAWS for one in layers],
+        *[_on(DRAWS[0], one) for one in (pixels, tuned, scratch, *fixed, raised)],
+    ]
+
+
 def everything():
     """{name: Planned} of the whole study, in order of importance."""
-    return {planned.name: planned for planned in (*cifar100(), *fruits360())}
+    return {planned.name: planned for planned in (*cifar100(), *fruits360(), *fruits360_81())}

@@ -25,7 +25,7 @@ MEASURED = "measured"  # not a training: one pass
 DONE = (*FINISHED, MEASURED)
 NOT_RUN = "not run"
 DIGITS = 6  # decimals of losses, accuracies and seconds; learning rates keep as many significant digits
-MOST_BYTES = 4_000_000  # all of recorded/
+MOST_BYTES = 5_000_000  # all of recorded/
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from helpers import recipes
 from helpers.study import plan, records
 
 STARTS = {"jigsaw": "jigsaw (ours)", "he": "random", "supervised": "supervised"}
+ON_81 = r"fruits360_81_\w+_last_layer_{start}"  # the names of those runs on every draw of 81 classes, see spread
 # row of the table: (what the report says, {column: names of the runs without their seeds})
 ROWS = {
     "CIFAR-100, last layer": (
@@ -28,11 +29,11 @@ ROWS = {
     "CIFAR-100, AlexNet on 64x64 pixels": (None, {"random": "cifar100_alexnet"}),
     "Fruits-360, last layer": (
         recipes.FRUITS360_LAST_LAYER.reported_test_accuracy,
-        {label: f"fruits360_released_last_layer_{start}" for start, label in list(STARTS.items())[:2]},
+        {label: ON_81.format(start=start) for start, label in list(STARTS.items())[:2]},
     ),
     "Fruits-360, fine-tuning": (
         recipes.FRUITS360_FINE_TUNE.reported_test_accuracy,
-        {"jigsaw (ours)": "fruits360_released_fine_tune_jigsaw", "random": "fruits360_released_scratch"},
+        {"jigsaw (ours)": "fruits360_81_first_fine_tune_jigsaw", "random": "fruits360_81_first_scratch"},
     ),
 }
 TOLD = ("status", "epochs", "best_epoch", "test_accuracy", "validation_accuracy", "classes", "seconds", "reason")
@@ -103,14 +104,30 @@ def long_enough():
 
 
 def seeds(name):
-    """The Records of the runs called `name`, with a seed behind it or not."""
+    """The Records of the runs called `name` (a name, or a regular expression of several), with a seed behind or not."""
     return [records.load(one) for one in records.names() if re.fullmatch(rf"{name}(_s\d+)?", one)]
 
 
+def spread(found, measure):
+    """(values, "seed" or "draw"): what an `interval` is over, of `measure` of each finished Record in `found`.
+
+    A value per seed; of runs on several draws of classes one per draw, the mean of its seeds, for the seeds of one draw
+    share its images.
+    """
+    draws = {}
+    for one in found:
+        if one.result["status"] in records.DONE:
+            draws.setdefault(re.sub(r"_s\d+$", "", one.folder.name), []).append(measure(one))
+    if len(draws) > 1:
+        return [float(np.mean(values)) for values in draws.values()], "draw"
+    return list(*draws.values()), "seed"
+
+
 def measured(name):
-    """What README says of the runs called `name`, with a seed behind it or not: accuracy and interval, or why not."""
-    results = [one.result for one in seeds(name)]
-    done = [result["test_accuracy"] for result in results if result["status"] in records.DONE]
+    """What README says of the runs called `name` (see seeds): accuracy and interval, or why not."""
+    found = seeds(name)
+    results = [one.result for one in found]
+    done, _ = spread(found, lambda one: one.result["test_accuracy"])
     if done:
         return _told(done)
     unfinished = [result for result in results if result["status"] != records.NOT_RUN]
@@ -164,8 +181,8 @@ def _compared(title, done, told):
 
 def classes(name):
     """Number of classes that the runs called `name` told apart, by the predictions of the one with seed 0; or None."""
-    path = records.root() / f"{name}_s0" / "predictions.npz"
-    return len(np.load(path)["classes"]) if path.exists() else None
+    paths = [one.folder / "predictions.npz" for one in seeds(f"{name}_s0")]
+    return next((len(np.load(path)["classes"]) for path in paths if path.exists()), None)
 
 
 def markdown():
@@ -189,6 +206,8 @@ def markdown():
         f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
         "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): those from puzzles share "
         "one trunk, so it is the luck of what was trained on it; each random seed draws a new one. Columns: what the "
-        "convolutions start from. `make results` writes this table from `recorded/`, `make check-recorded` checks it.",
+        "convolutions start from. Fruits-360's last layers: of each draw of classes the mean of its seeds, ± over the "
+        "draws; its whole nets: the first draw. `make results` writes this table from `recorded/`, `make "
+        "check-recorded` checks it.",
     ]
     return "\n".join(lines) + "\n"

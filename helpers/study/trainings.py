@@ -12,7 +12,7 @@ import numpy as np
 from caffe.proto import caffe_pb2
 
 from helpers import course, evaluation, experiments, features, nets, recipes, solver, weights, zoo
-from helpers.data import datasets
+from helpers.data import datasets, fruits360
 from helpers.data.examples import Examples
 from helpers.study import plan
 from helpers.training import device, run_folder
@@ -42,7 +42,7 @@ def _study(name, size, scale):
         return experiments.cifar100_study(size, scale)
     try:
         return experiments.fruits360_study(name.removeprefix("fruits360_"), scale)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise NotAtHand(str(error)) from error
 
 
@@ -92,6 +92,16 @@ def few_labels(examples, per_class, seed):
     return Examples(examples.inputs[chosen], examples.labels[chosen], examples.transform)
 
 
+def of_classes(examples, names, chosen):
+    """The Examples whose class is in the list `chosen` of fruits360.lists, labelled in its order.
+
+    names: of the classes as they are labelled.
+    """
+    wanted = fruits360.lists()[chosen]
+    labels = np.array([wanted.index(name) if name in wanted else -1 for name in names])[examples.labels]
+    return Examples(examples.inputs[labels >= 0], labels[labels >= 0], examples.transform)
+
+
 def activations(study, layers, blob):
     """Examples of the training, validation and test images' activations (N, channels, h, w) on the trunk `layers`.
 
@@ -120,7 +130,8 @@ class Resolved:
     """A Planned resolved into what solver.fit takes.
 
     parts: Examples for training, validation and test: images, or activations where layers are frozen. device: what
-    Caffe runs on, as in JIGSAW_DEVICE. classes: their names. data: whose `test_order` holds, None: as they are.
+    Caffe runs on, as in JIGSAW_DEVICE. classes: their names. data: the data set whose `test_order` holds
+    and the list of its classes, None: as they are.
     """
 
     folder: pathlib.Path
@@ -132,7 +143,7 @@ class Resolved:
     seed: int
     device: str
     classes: tuple
-    data: str | None
+    data: tuple | None
 
 
 def resolve(planned, path=None, dry=False, until=float("inf")):
@@ -143,11 +154,15 @@ def resolve(planned, path=None, dry=False, until=float("inf")):
     """
     size = datasets.CROP_SIZE if planned.net == "alexnet_c100" else recipes.IMAGE_SIZE
     study = data(planned.data, size, planned.scale, dry)
-    parts, classes = (study.training, study.validation, study.test), len(study.class_names)
+    parts = study.training, study.validation, study.test
     start = start_weights(planned.start, planned.seed, path, study.statistics) if planned.start else None
     if planned.trains != "all":
         blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_probe"
         parts = activations(study, start, blob)
+    if planned.classes and not dry:  # the first images alone need not have them all
+        parts = [of_classes(part, study.class_names, planned.classes) for part in parts]
+        study = replace(study, class_names=tuple(fruits360.lists()[planned.classes]))
+    classes = len(study.class_names)
     if planned.times is not None:
         times = functools.partial(np.multiply, np.float32(planned.times))
         parts = [replace(part, transform=times) for part in parts]
@@ -169,6 +184,8 @@ def resolve(planned, path=None, dry=False, until=float("inf")):
         net = study.branch() if whole else nets.upper_branch(classes, planned.trains, seen, recipe.batch_size)
         if planned.epochs and not dry:
             recipe = replace(recipe, max_epochs=planned.epochs, patience=planned.epochs)
+        if planned.stepsize:
+            recipe = replace(recipe, stepsize=planned.stepsize, stepsize_epochs=None)
     elif planned.net == "alexnet":
         net = nets.alexnet(classes, recipe.batch_size, recipes.IMAGE_SIZE, 2, "he")
     else:
@@ -176,7 +193,7 @@ def resolve(planned, path=None, dry=False, until=float("inf")):
         net = nets.alexnet_c100(classes, recipe.batch_size)
     # fc6 alone is 230,500 numbers: the card stays free for whole nets
     runs_on = "cpu" if planned.net == "fc6" else course.variable("JIGSAW_DEVICE")
-    named = study.class_names, None if dry else planned.data
+    named = study.class_names, None if dry else (planned.data, planned.classes)
     return Resolved(folder(planned, dry), net, recipe, parts, initial, layers, planned.seed, runs_on, *named)
 
 
@@ -204,10 +221,16 @@ def train(resolved, until=float("inf"), on_epoch=None):
 
 
 @functools.lru_cache(maxsize=2)
-def test_order(name):
-    """evaluation.digest_order of a data set's test images: CIFAR-100's as released, 32x32, Fruits-360's at 64x64."""
-    images = datasets.load_cifar100()[1].images if name == "cifar100" else _study(name, 64, "report").test.inputs
-    return evaluation.digest_order(images)
+def test_order(name, classes=None):
+    """evaluation.digest_order of a data set's test images: CIFAR-100's as released, 32x32, Fruits-360's at 64x64.
+
+    classes: as a Planned's.
+    """
+    if name == "cifar100":
+        return evaluation.digest_order(datasets.load_cifar100()[1].images)
+    study = data(name, recipes.IMAGE_SIZE, "report")
+    test = of_classes(study.test, study.class_names, classes) if classes else study.test
+    return evaluation.digest_order(test.inputs)
 
 
 def predictions(resolved, run):
@@ -216,7 +239,7 @@ def predictions(resolved, run):
     device.use()
     net = caffe.Net(str(run.folder / "train.prototxt"), caffe.TEST)
     net.copy_from(str(run.best))
-    order = test_order(resolved.data) if resolved.data else np.arange(len(test))
+    order = test_order(*resolved.data) if resolved.data else np.arange(len(test))
     predicted = evaluation.predicted(evaluation.probabilities(net, test))
     return predicted[order], test.labels[order], resolved.classes
 
@@ -224,8 +247,11 @@ def predictions(resolved, run):
 def nearest(planned, dry=False):
     """{"validation": (distance, same class), "test": ...} of each image's nearest training image, by its pixels."""
     study, found = data(planned.data, recipes.IMAGE_SIZE, planned.scale, dry), {}
-    for part in ("validation", "test"):
-        queries = getattr(study, part)
-        distance, index = evaluation.nearest(study.training.inputs, queries.inputs)
-        found[part] = distance, study.training.labels[index] == queries.labels
+    parts = {name: getattr(study, name) for name in ("training", "validation", "test")}
+    if planned.classes and not dry:
+        parts = {name: of_classes(part, study.class_names, planned.classes) for name, part in parts.items()}
+    training = parts.pop("training")
+    for name, queries in parts.items():
+        distance, index = evaluation.nearest(training.inputs, queries.inputs)
+        found[name] = distance, training.labels[index] == queries.labels
     return found

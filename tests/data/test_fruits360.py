@@ -1,5 +1,6 @@
 """Fruits-360: what the loader reads, refuses and says, and splits without near-duplicates."""
 
+import hashlib
 import io
 import zipfile
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
+from helpers import recipes
 from helpers.data import fruits360
 from helpers.data.datasets import ImageSet
 
@@ -128,6 +130,30 @@ def test_fruits360_wants_a_release_at_the_path(tmp_path):
 def test_the_class_list_is_the_131_of_the_release():
     assert len(fruits360.CLASSES) == len(set(fruits360.CLASSES)) == 131
     assert list(fruits360.CLASSES) == sorted(fruits360.CLASSES)
+
+
+def test_the_lists_of_81_classes_are_those_that_their_rule_gives():
+    lists = fruits360.lists()
+    complete = lists["complete"]
+    assert complete == sorted(set(complete)) and set(complete) < set(fruits360.CLASSES) and len(complete) == 113
+    assert lists["first"] == complete[: recipes.FRUITS360_CLASSES_REPORTED]
+    for seed in (1, 2, 3):
+        digests = {hashlib.sha256(f"{seed} {name}".encode()).hexdigest(): name for name in complete}
+        smallest = [digests[digest] for digest in sorted(digests)[: recipes.FRUITS360_CLASSES_REPORTED]]
+        assert lists[f"draw{seed}"] == sorted(smallest)
+
+
+def test_of_the_test_folders_as_many_are_read_as_is_said(tmp_path):
+    train, test = fruits360.load(make_fruits(tmp_path), test_every=1)
+    assert (len(train), len(test)) == (8, 26)
+    with pytest.raises(ValueError, match="test_every is 0"):
+        fruits360.load(tmp_path, test_every=0)
+
+
+def test_many_missing_classes_are_not_all_named(tmp_path):
+    classes = [*fruits360.CLASSES[:30], "Lemon"]
+    with pytest.raises(ValueError, match="no images of Apple Braeburn, .* and 9 more; it has Apple Golden 1, Lemon"):
+        fruits360.load(make_fruits(tmp_path), classes=classes)
 
 
 def test_a_newer_release_or_stale_folders_are_named(tmp_path):

@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from helpers import evaluation, recipes, solver, weights
-from helpers.data import datasets, downloads
+from helpers.data import datasets, downloads, fruits360
 from helpers.data.examples import Examples
 from helpers.study import __main__ as command, plan, records, runner, trainings
 
@@ -59,7 +60,7 @@ def trunk(tmp_path, monkeypatch):
 
 def test_the_plan_is_in_an_order_that_can_be_run():
     planned = list(plan.everything().values())
-    assert len(planned) == len(plan.cifar100()) + len(plan.fruits360())  # no name twice
+    assert len(planned) == len(plan.cifar100()) + len(plan.fruits360()) + len(plan.fruits360_81())  # no name twice
     for number, one in enumerate(planned):
         earlier = [other.name for other in planned[:number]]
         assert all(name in earlier for name in (one.head, one.after) if name), one.name
@@ -198,6 +199,51 @@ def test_what_is_missing_or_unplanned_is_named(record, capsys):
     assert records.check(["made_up", "another"])
     with pytest.raises(FileNotFoundError, match="--only third` runs and records it"):
         records.load("third")
+
+
+def test_a_draw_of_classes_keeps_their_images_and_counts_its_own_labels(monkeypatch):
+    monkeypatch.setattr(fruits360, "lists", lambda: {"first": ["Lemon", "Kiwi"]})
+    examples = Examples(np.arange(6), np.array([2, 0, 1, 2, 0, 1]))
+    drawn = trainings.of_classes(examples, ("Kiwi", "Fig", "Lemon"), "first")
+    assert drawn.inputs.tolist() == [0, 1, 3, 4] and drawn.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_draws_of_fruits_share_what_the_frozen_trunk_computes(trunk, recorded, runs, tmp_path, monkeypatch):
+    """Three classes of grey frames, two of them in each draw: other labels, the same features; nearest pixels, too."""
+    classes = ("Apricot", "Kiwi", "Lemon")
+    for split in ("Training", "Test"):
+        for level, name in enumerate(classes):
+            folder = tmp_path / "fruits360" / split / name
+            folder.mkdir(parents=True)
+            for frame in range(32):
+                noise = np.random.default_rng(frame).integers(0, 60, (100, 100, 3)) + 90 * level
+                Image.fromarray(noise.astype(np.uint8)).save(folder / f"{frame}_100.jpg")
+    lists = {"complete": list(classes), "first": ["Apricot", "Kiwi"], "draw1": ["Kiwi", "Lemon"]}
+    monkeypatch.setattr(fruits360, "lists", lambda: lists)
+    short = dataclasses.replace(recipes.FRUITS360_LAST_LAYER, max_epochs=2, batch_size=8)
+    monkeypatch.setattr(recipes, "FRUITS360_LAST_LAYER", short)
+    names = [f"fruits360_81_{draw}_last_layer_jigsaw_s0" for draw in ("first", "draw1")]
+    command.main(["--trunk", trunk, "--only", ",".join([*names, "fruits360_81_first_pixels"])])
+    assert len(list((runs / "fruits360_complete_features").glob("*.npy"))) == 3  # training, validation, test: once
+    for name, chosen in zip(names, ("first", "draw1")):
+        predicted, true, told = records.load(name).predictions()
+        assert told.tolist() == lists[chosen] and np.bincount(true).tolist() == [32, 32], "all test images"
+        assert records.load(name).result["settings"]["examples"][0] < 16, "one in four, without validation"
+        assert records.load(name).result["planned"]["classes"] == chosen
+    assert records.load("fruits360_81_first_pixels").result["test_accuracy"] == 1
+    assert records.check([*names, "fruits360_81_first_pixels"])
+
+
+def test_a_stepsize_counts_iterations(trunk):
+    planned = dataclasses.replace(plan.everything()[TUNED], stepsize=7)
+    recipe = trainings.resolve(planned, trunk).recipe
+    rates = solver.learning_rates(recipe, np.array([0, 6, 7]), 1)
+    assert rates[0] == rates[1] and rates[2] == pytest.approx(recipe.gamma * rates[0])
+
+
+def test_fruits_without_all_their_classes_are_not_at_hand(trunk, tmp_path):
+    (tmp_path / "fruits360" / "Training" / "Lemon").mkdir(parents=True)
+    assert "not run, " in runner.run_one(plan.everything()["fruits360_81_first_pixels"], trunk, 30)
 
 
 def test_few_labels_are_that_many_of_each_class_repeated_to_a_whole_epoch():
