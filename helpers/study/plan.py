@@ -11,8 +11,10 @@ FACTORS = (0.1, 0.3, 3.0, 10.0)  # what pool5 is multiplied by; 1, as it is, is 
 LABELS_PER_CLASS = (1, 5, 25, 100)  # 425, all of the training images, is the last layer's own run
 EPOCHS = 8  # of every net in "frozen layers": as many as the report's stopping rule gave the whole one of seed 0
 FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of its epochs goes over them, see few_labels
-CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what a Planned
+CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does
     "batch_256": {"recipe": {"batch_size": 256}},
+    # post hoc, since the rule stopped it in the first epochs: as many iterations without improvement as with 128
+    "batch_256_patience_11": {"recipe": {"batch_size": 256, "patience": 11}},
     "weight_decay_5e-4": {"recipe": {"weight_decay": 0.0005}},
     "fc6_gaussian": {"filler": "gaussian"},
 }
