@@ -74,18 +74,22 @@ def test_only_one_thing_differs_between_jigsaw_and_its_control():
 
 
 @pytest.mark.parametrize(
-    "name, field, value",
-    [("batch_256", "batch_size", 256), ("weight_decay_5e-4", "weight_decay", 0.0005), ("fc6_gaussian", None, None)],
+    "name, changes",
+    [
+        ("batch_256", {"batch_size": 256}),
+        ("batch_256_patience_11", {"batch_size": 256, "patience": 11}),
+        ("weight_decay_5e-4", {"weight_decay": 0.0005}),
+        ("fc6_gaussian", {}),
+    ],
 )
-def test_one_thing_of_the_recipe_is_changed(trunk, runs, name, field, value):
+def test_nothing_else_of_the_recipe_is_changed(trunk, runs, name, changes):
     names = plan.everything()
     usual, changed = (trainings.resolve(names[f"cifar100_last_layer_he{one}_s1"]) for one in ("", f"_{name}"))
-    recipe = dataclasses.asdict(usual.recipe)
-    assert dataclasses.asdict(changed.recipe) == (recipe | {field: value} if field else recipe)
+    assert dataclasses.asdict(changed.recipe) == dataclasses.asdict(usual.recipe) | changes
     nets_ = [one.net.__class__.FromString(one.net.SerializeToString()) for one in (usual, changed)]
     fillers = [net.layer[-3].inner_product_param.weight_filler.type for net in nets_]
-    assert fillers == ["xavier", "xavier" if field else "gaussian"]
-    assert [net.layer[0].input_param.shape[0].dim[0] for net in nets_] == [32, 256 if field == "batch_size" else 32]
+    assert fillers == ["xavier", "xavier" if changes else "gaussian"]
+    assert [net.layer[0].input_param.shape[0].dim[0] for net in nets_] == [32, changes.get("batch_size", 32)]
     for before, after in zip(usual.parts, changed.parts):  # from the features that the usual run computed
         np.testing.assert_array_equal(before.inputs, after.inputs)
 
