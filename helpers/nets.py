@@ -105,14 +105,21 @@ def _loss(spec, scores):
     spec.accuracy = L.Accuracy(scores, spec.label)
 
 
-def _classifier(spec, bottom, classes):
-    """The report's new layer: fc6 with `classes` outputs and Glorot-uniform weights (Caffe's xavier, averaged)."""
+def _classifier(spec, bottom, classes, filler="xavier"):
+    """The new layer: fc6 with `classes` outputs and biases 0.
+
+    filler: of its weights; "xavier", averaged, is Glorot uniform, the report's; "gaussian" 0.01 is that of the authors'
+    own last layer, fc8.
+    """
+    fillers = {
+        "xavier": dict(type="xavier", variance_norm=P.Filler.AVERAGE),
+        "gaussian": dict(type="gaussian", std=0.01),
+    }
+    if filler not in fillers:
+        raise ValueError(f"filler is {filler!r}; choose one of {', '.join(fillers)}")
+    bias = dict(type="constant", value=0.0)
     spec.fc6 = L.InnerProduct(
-        bottom,
-        num_output=classes,
-        param=_params(None),
-        weight_filler=dict(type="xavier", variance_norm=P.Filler.AVERAGE),
-        bias_filler=dict(type="constant", value=0.0),
+        bottom, num_output=classes, param=_params(None), weight_filler=fillers[filler], bias_filler=bias
     )
     _loss(spec, spec.fc6)
 
@@ -166,10 +173,13 @@ def upper_branch(classes, trains, features, batch_size=128):
     return _message(spec, f"CFN branch from {trains} on, {classes} classes")
 
 
-def head(classes, features=(256, 3, 3), batch_size=128):
-    """fc6 alone, on cached features: blobs data (N, *features) and label (N,)."""
+def head(classes, features=(256, 3, 3), batch_size=128, filler="xavier"):
+    """fc6 alone, on cached features: blobs data (N, *features) and label (N,).
+
+    filler: fc6's initial weights, "xavier" (Glorot uniform) or "gaussian" (0.01). Raises ValueError for another.
+    """
     spec = _inputs(features, batch_size)
-    _classifier(spec, spec.data, classes)
+    _classifier(spec, spec.data, classes, filler)
     return _message(spec, f"fc6 on cached features, {classes} classes")
 
 

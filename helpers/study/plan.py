@@ -15,6 +15,14 @@ DRAWS = ("first", "draw1", "draw2", "draw3")  # choices of 81 of Fruits-360's cl
 # iterations between two steps of CIFAR-100's learning rate; 42,500 images are what validation leaves of 50,000
 CIFAR100_STEPSIZE = recipes.CIFAR100_FINE_TUNE.stepsize_epochs * -(-42_500 // recipes.CIFAR100_FINE_TUNE.batch_size)
 EPOCHS = 8  # of every net in "frozen layers": as many as the report's stopping rule gave the whole one of seed 0
+FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of its epochs goes over them, see few_labels
+CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does
+    "batch_256": {"recipe": {"batch_size": 256}},
+    # post hoc, since the rule stopped it in the first epochs: as many iterations without improvement as with 128
+    "batch_256_patience_11": {"recipe": {"batch_size": 256, "patience": 11}},
+    "weight_decay_5e-4": {"recipe": {"weight_decay": 0.0005}},
+    "fc6_gaussian": {"filler": "gaussian"},
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,8 @@ class Planned:
     classes: name of the list in fruits360.lists() whose classes alone are trained and tested on; None: all there are.
     per_class: labels per class that are trained on; None: all. feature, scale: what fc6 reads and what the input is,
         as in trainings.resolve and preprocessing.to_caffe. times: the feature is multiplied by it; None: by 1.
+    passes: how often an epoch goes over the `per_class` labels; None: until it is as long as one of all.
+    recipe: {field: value} of the data's Recipe that is changed. filler: fc6's, see nets.head; None: the report's.
     epochs: train for so many, whatever the validation loss does; None: until the recipe's stopping rule ends it.
     stepsize: iterations between two steps of the learning rate; None: the recipe's.
     after: name of the run to wait for when several run at a time.
@@ -48,6 +58,9 @@ class Planned:
     feature: str = "pool5"
     scale: str = "report"
     times: float | None = None
+    passes: int | None = None
+    recipe: dict | None = None
+    filler: str | None = None
     epochs: int | None = None
     stepsize: int | None = None
     after: str | None = None
@@ -58,9 +71,11 @@ SECTIONS = {
     "fine-tuning": "the whole branch by the report's recipe, against the same branch from random weights",
     "stopping rule": "a seed that the rule stopped before its rate fell, for as many epochs as the others had",
     "labels": "accuracy against labels per class",
+    "few labels": f"the whole branch, {EPOCHS} epochs of {PASSES} passes over {FEW} labels per class",
     "frozen layers": "which layers to freeze",
     "feature": "from which layer fc6 should read",
     "feature scale": "what fc6 reads multiplied by a number: does the recipe suit one trunk better than another",
+    "recipe": "the last layer with one thing changed: the batch size, the weight decay, or fc6's filler",
     "input scale": "RGB at unit variance against BGR 0-255 minus the mean",
     "AlexNet": "the references: AlexNetC100, and BVLC's AlexNet on 64x64 images",
     "Fruits-360": "the report's second data set, as released",
@@ -93,6 +108,14 @@ def _fine_tune(start, seed=0, section="fine-tuning", data="cifar100"):
 
 def _scratch(seed=0, section="fine-tuning", data="cifar100"):
     return _branch(f"{data}_scratch_s{seed}", section, "he", seed, data=data)
+
+
+def _few_labels(start, seed):
+    """The whole branch on FEW labels per class: "he" from scratch, others from the fc6 that learnt the same ones."""
+    images = f"{FEW:03d}_labels_s{seed}"
+    kind, head = ("scratch", None) if start == "he" else (f"fine_tune_{start}", f"cifar100_last_layer_{start}_{images}")
+    planned = _branch(f"cifar100_{kind}_{images}", "few labels", start, seed, head=head)
+    return replace(planned, per_class=FEW, passes=PASSES, epochs=EPOCHS)
 
 
 def _frozen(start, layer):
@@ -136,6 +159,13 @@ def cifar100():
         *[_fine_tune("jigsaw", seed) for seed in SEEDS[1:]],
         replace(_fine_tune("jigsaw", 2, "stopping rule"), name=f"cifar100_{EPOCHS}_epochs_jigsaw_s2", epochs=EPOCHS),
         *[_scratch(seed) for seed in SEEDS[1:]],
+        *[_few_labels(start, seed) for seed in SEEDS for start in ("jigsaw", "he", "supervised")],
+        *[
+            _last_layer(start, seed, "recipe", f"_{name}", **changed)
+            for seed in SEEDS
+            for name, changed in CHANGES.items()
+            for start in ("jigsaw", "he")
+        ],
     ]
 
 

@@ -94,6 +94,20 @@ def at_best_scale(start):
     return f"cifar100_last_layer_{start}{plan.scaled(times)}"
 
 
+def over_recipes(start):
+    """Test accuracies of the last layer on `start`'s pool5: a row per seed, a column per recipe, see plan.CHANGES.
+
+    In a row the trunk and the images are the same, and the order of the batches where their size is. NaN: not finished.
+    """
+    table, changes = rows(), {"the report's recipe": ""} | {change: f"_{change}" for change in plan.CHANGES}
+    done = table[table["status"].isin(records.DONE)]["test_accuracy"]
+    columns = {
+        change: [done.get(f"cifar100_last_layer_{start}{suffix}_s{seed}") for seed in plan.SEEDS]
+        for change, suffix in changes.items()
+    }
+    return pd.DataFrame(columns, pd.Index(plan.SEEDS, name="seed"), dtype=float)
+
+
 def long_enough():
     """What `rows` gives of the whole branch on CIFAR-100 that had plan.EPOCHS epochs or more, one of each seed.
 

@@ -78,17 +78,18 @@ def start_weights(start, seed=0, path=None, statistics=None):
         raise NotAtHand(f"no {what} on this machine, and none could be fetched") from error
 
 
-def few_labels(examples, per_class, seed):
-    """`per_class` Examples of each class, drawn at random and repeated until they are as many as `examples`.
+def few_labels(examples, per_class, seed, passes=None):
+    """`per_class` Examples of each class, drawn at random and repeated: `passes` times, or to as many as `examples`.
 
-    So an epoch is the same number of iterations whatever the number of labels. With epochs of one iteration the
-    stopping rule would end the training inside the first jumps of Adam at the report's base_lr (measured: after seven
-    iterations). A class that has fewer gives all it has.
+    None, for fc6: an epoch is the same number of iterations whatever the number of labels. With epochs of one iteration
+    the stopping rule would end the training inside the first jumps of Adam at the report's base_lr (measured: after
+    seven iterations). A whole net learns 2,500 images by heart within the 17 passes that this gives it: its epochs are
+    shorter, so that the validation images can choose one before that. A class that has fewer gives all it has.
     """
     rng = np.random.default_rng([seed, per_class])
     own = [np.flatnonzero(examples.labels == label) for label in np.unique(examples.labels)]
     drawn = np.sort(np.concatenate([rng.permutation(indices)[:per_class] for indices in own]))
-    chosen = np.resize(drawn, len(examples))
+    chosen = np.resize(drawn, passes * len(drawn) if passes else len(examples))
     return Examples(examples.inputs[chosen], examples.labels[chosen], examples.transform)
 
 
@@ -167,12 +168,13 @@ def resolve(planned, path=None, dry=False, until=float("inf")):
         times = functools.partial(np.multiply, np.float32(planned.times))
         parts = [replace(part, transform=times) for part in parts]
     if planned.per_class:
-        parts = [few_labels(parts[0], planned.per_class, planned.seed), *parts[1:]]
+        parts = [few_labels(parts[0], planned.per_class, planned.seed, planned.passes), *parts[1:]]
 
-    recipe, initial, layers, seen = study.fine_tune, None, (), parts[0].inputs.shape[1:]
+    recipe = study.last_layer if planned.net == "fc6" else study.fine_tune
+    recipe = replace(recipe, **(planned.recipe or {}))
+    initial, layers, seen = None, (), parts[0].inputs.shape[1:]
     if planned.net == "fc6":
-        recipe = study.last_layer
-        net = nets.head(classes, seen, recipe.batch_size)
+        net = nets.head(classes, seen, recipe.batch_size, planned.filler or "xavier")
     elif planned.net == "branch":
         initial, layers = start, nets.CONVOLUTIONS[nets.TRAINS.index(planned.trains) :]
         if planned.head:

@@ -55,6 +55,15 @@ def test_fc6_is_glorot_uniform():
     assert values.std() == pytest.approx(bound / np.sqrt(3), rel=0.01)
 
 
+def test_fc6_can_start_as_the_authors_last_layer():
+    """Gaussian 0.01, their fc8's (train_val_cfn_jps.prototxt)."""
+    weight, bias = nets.instantiate(nets.head(100, filler="gaussian")).params["fc6"]
+    assert weight.data.std() == pytest.approx(0.01, rel=0.01) and np.abs(weight.data).max() > 0.03
+    assert not bias.data.any()
+    with pytest.raises(ValueError, match="filler is 'msra'; choose one of xavier, gaussian"):
+        nets.head(100, filler="msra")
+
+
 def test_frozen_branch_learns_fc6_only():
     net = nets.branch(10, trains="fc6")
     multipliers = {layer.name: [param.lr_mult for param in layer.param] for layer in net.layer if layer.param}

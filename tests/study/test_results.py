@@ -128,6 +128,16 @@ def test_validation_images_choose_the_scale_of_the_features(recorded):
     assert "| frozen, pool5, each at its best scale | 37.0% | 1 | not run | 0 |" in results.transfer()
 
 
+def test_a_changed_recipe_stands_beside_the_same_seed(recorded):
+    record(recorded, "cifar100_last_layer_jigsaw_batch_256_s1", "stopped early", 0.39)
+    record(recorded, "cifar100_last_layer_jigsaw_fc6_gaussian_s0", "paused", 0.1)
+    found = results.over_recipes("jigsaw")
+    assert found.columns.tolist() == ["the report's recipe", *plan.CHANGES] and found.index.tolist() == list(plan.SEEDS)
+    np.testing.assert_array_equal(found["the report's recipe"], [0.34, 0.36, np.nan])
+    np.testing.assert_array_equal(found["batch_256"], [np.nan, 0.39, np.nan])
+    assert found["fc6_gaussian"].isna().all() and results.over_recipes("he").isna().all(axis=None)
+
+
 def test_a_seed_that_the_rule_stopped_early_counts_by_the_run_that_went_on(tmp_path, monkeypatch):
     monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
     for seed, epochs in enumerate((8, 9, 5)):

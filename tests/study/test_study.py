@@ -74,6 +74,49 @@ def test_only_one_thing_differs_between_jigsaw_and_its_control():
     assert changed == {"name", "start", "after"}
 
 
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("batch_256", {"batch_size": 256}),
+        ("batch_256_patience_11", {"batch_size": 256, "patience": 11}),
+        ("weight_decay_5e-4", {"weight_decay": 0.0005}),
+        ("fc6_gaussian", {}),
+    ],
+)
+def test_nothing_else_of_the_recipe_is_changed(trunk, runs, name, changes):
+    names = plan.everything()
+    usual, changed = (trainings.resolve(names[f"cifar100_last_layer_he{one}_s1"]) for one in ("", f"_{name}"))
+    assert dataclasses.asdict(changed.recipe) == dataclasses.asdict(usual.recipe) | changes
+    nets_ = [one.net.__class__.FromString(one.net.SerializeToString()) for one in (usual, changed)]
+    fillers = [net.layer[-3].inner_product_param.weight_filler.type for net in nets_]
+    assert fillers == ["xavier", "xavier" if changes else "gaussian"]
+    assert [net.layer[0].input_param.shape[0].dim[0] for net in nets_] == [32, changes.get("batch_size", 32)]
+    for before, after in zip(usual.parts, changed.parts):  # from the features that the usual run computed
+        np.testing.assert_array_equal(before.inputs, after.inputs)
+
+
+def test_few_labels_fine_tune_what_their_fc6_has_learnt(trunk, runs):
+    """The same three images of each class, each as often in an epoch; from scratch the same ones, and no fc6."""
+    names = plan.everything()
+    tuned, scratch = names["cifar100_fine_tune_jigsaw_025_labels_s2"], names["cifar100_scratch_025_labels_s2"]
+    changed = {key for key, value in vars(tuned).items() if vars(scratch)[key] != value}
+    assert changed == {"name", "start", "head", "after"}
+    three = (dataclasses.replace(one, per_class=3) for one in (names[tuned.head], tuned, scratch))
+    head, *whole = (trainings.resolve(one, trunk) for one in three)
+
+    def drawn(examples, everything):
+        return [number for number, one in enumerate(everything.inputs) if (examples.inputs == one).all((1, 2, 3)).any()]
+
+    study = trainings.data("cifar100", 64, "report")
+    pooled = trainings.activations(study, trainings.start_weights("jigsaw", 0, trunk), "pool5_s1")[0]
+    images = drawn(head.parts[0], pooled)
+    assert np.bincount(pooled.labels[images]).tolist() == [3, 3]
+    for one in whole:
+        assert drawn(one.parts[0], study.training) == images and len(one.parts[0]) == plan.PASSES * len(images)
+        assert one.recipe.max_epochs == one.recipe.patience == plan.EPOCHS
+    assert whole[0].layers[-1] == "fc6" and "fc6" not in whole[1].layers
+
+
 def test_fc6_reads_the_same_feature_times_a_number(trunk, runs):
     names = plan.everything()
     scaled = names["cifar100_last_layer_jigsaw_times_030_percent_s0"]
@@ -253,6 +296,8 @@ def test_few_labels_are_that_many_of_each_class_repeated_to_a_whole_epoch():
     chosen, times = np.unique(some.inputs, return_counts=True)
     assert np.bincount(labels[chosen]).tolist() == [7] * 5 and set(times) == {6}
     assert len(set(trainings.few_labels(Examples(np.arange(210), labels), 1000, seed=1).inputs)) == 210
+    thrice = trainings.few_labels(Examples(np.arange(210), labels), 7, seed=1, passes=3)
+    assert sorted(thrice.inputs) == sorted(3 * chosen.tolist())
 
 
 def test_random_trunks_are_seeded_and_scaled_as_he_says():
