@@ -279,6 +279,13 @@ def test_lrn_without_pow(local_size, alpha, k, shape, seed):
     np.testing.assert_allclose(gradient, below, rtol=1e-4, atol=1e-5 * np.abs(below).max())
 
 
+def test_alexnet_s_lrn_is_the_release_s():
+    images = 10 * np.random.default_rng(0).random((3, 96, 13, 13))
+    window = {"local_size": 5, "alpha": 1e-4, "beta": 0.75}
+    for ours, theirs in zip(*[small_layer("LRN", engine, images, 0, **window) for engine in (OURS, RELEASE)]):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-6 * np.abs(theirs).max())
+
+
 @pytest.mark.parametrize(
     "parameters", [{"norm_region": caffe.params.LRN.WITHIN_CHANNEL}, {"beta": 0.5}], ids=["within", "another power"]
 )
