@@ -51,6 +51,7 @@ OPEN_TO_ALL = (
     ('role="heading">', 'role="heading" aria-level="2">'),
     ('<div class="output text_html">', '<div class="output text_html" tabindex="0">'),
     ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+    ('<table class="docutils', '<table tabindex="0" class="docutils'),
 )
 ADDRESS = badges.declared()
 CONTENTS = {

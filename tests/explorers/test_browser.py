@@ -143,7 +143,8 @@ class Hand:
 
     def click(self, picture, across, down):
         image = self.pictures.nth(picture)
-        image.scroll_into_view_if_needed()
+        # at once, without waiting for it to be stable: a redraw may replace it meanwhile
+        image.evaluate("image => image.scrollIntoView({block: 'nearest'})")
         size = image.bounding_box()
         self.moves(lambda: image.click(position={"x": across * size["width"], "y": down * size["height"]}))
 
