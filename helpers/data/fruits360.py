@@ -212,6 +212,7 @@ def split_by_angle(image_set, test=0.25, validation=recipes.VALIDATION_FRACTION,
 
     test: share of the turn; validation: share of the rest. Between two splits `gap` frames of the turn are left out on
     every border, so no frame has a neighbour within `gap` frames in another split. The arcs lie elsewhere in each turn.
+    Raises ValueError where these shares and gaps leave nothing to train on.
     """
     turn, frame = turns(image_set)
     rng = np.random.default_rng(seed)
@@ -219,6 +220,11 @@ def split_by_angle(image_set, test=0.25, validation=recipes.VALIDATION_FRACTION,
     place = (frame - np.array([starts[name] for name in turn])) % TURN
     test_end = round(test * TURN)
     validation_end = test_end + gap + round(validation * (TURN - test_end))
+    if validation_end + gap >= TURN - gap:
+        raise ValueError(
+            f"test {test}, validation {validation} and gap {gap} leave no frame of a turn's {TURN} to train on; "
+            "choose smaller ones"
+        )
     inside = {
         "training": (place >= validation_end + gap) & (place < TURN - gap),
         "validation": (place >= test_end + gap) & (place < validation_end),

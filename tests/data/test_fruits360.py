@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from PIL import Image
 
 from helpers import recipes
@@ -185,7 +185,8 @@ def test_numbered_varieties_merge():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 99), st.integers(0, 40), st.floats(0.1, 0.4), st.floats(0.05, 0.4))
+@given(st.integers(0, 99), st.integers(0, 30), st.floats(0.1, 0.4), st.floats(0.05, 0.4))
+@example(0, 30, 0.4, 0.4)
 def test_no_frame_has_a_neighbour_in_another_split(seed, gap, test, validation):
     """Every frame number of two turns of two fruits; distances are measured round the turn."""
     files = [f"x/{name}/{turn}{n}_100.jpg" for name in "ab" for turn in ("", "r_") for n in range(fruits360.TURN)]
@@ -203,6 +204,12 @@ def test_no_frame_has_a_neighbour_in_another_split(seed, gap, test, validation):
     assert kept[2] == pytest.approx(test, abs=0.01)
     assert kept[1] == pytest.approx(validation * (1 - test), abs=0.01)
     assert sum(kept) == pytest.approx(1 - 3 * gap / fruits360.TURN, abs=0.001)
+
+
+def test_shares_that_leave_nothing_to_train_on_are_refused():
+    whole = numbered("a", [0], ["x/a/0_100.jpg"])
+    with pytest.raises(ValueError, match="test 0.4, validation 0.4 and gap 40 leave no frame"):
+        fruits360.split_by_angle(whole, test=0.4, validation=0.4, gap=40)
 
 
 def test_the_control_has_the_sizes_and_shares_no_image():
