@@ -4,6 +4,7 @@ What is computed is shortened, since it does not change what has to be held: fea
 (in the array, and through the file, that the real ones go through), and few images are trained on.
 """
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -49,18 +50,19 @@ def family(pid):
     return [pid, *(each for child in children for each in family(child))]
 
 
-def memory_now(pid, kinds=("Pss",)):
-    """Bytes that a process and its children hold; what several of them share counts once.
+def memory_now(pid):
+    """{kind: bytes} that a process and its children hold; what several of them share counts once.
 
-    kinds: of /proc/PID/smaps_rollup; Pss is Pss_Anon, Pss_Shmem and Pss_File, pages of files that the system may drop.
+    The kinds are those of /proc/PID/smaps_rollup: Pss is Pss_Anon, Pss_Shmem and Pss_File, pages of files that the
+    system may drop.
     """
-    total, names = 0, tuple(f"{kind}:" for kind in kinds)
+    total = collections.Counter()
     for each in family(pid):
         try:
-            lines = pathlib.Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+            lines = pathlib.Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()[1:]
         except OSError:
             continue
-        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith(names))
+        total.update({kind.rstrip(":"): int(size) << 10 for kind, size, _ in map(str.split, lines)})
     return total
 
 
@@ -70,7 +72,7 @@ def stages():
 
     def watch():
         while not done.is_set():
-            peaks[stage[0]] = max(peaks.get(stage[0], 0), memory_now(os.getpid()))
+            peaks[stage[0]] = max(peaks.get(stage[0], 0), memory_now(os.getpid())["Pss"])
             time.sleep(0.05)
 
     watcher = threading.Thread(target=watch, daemon=True)

@@ -55,18 +55,24 @@ def torch_python():
     return python
 
 
+def environment():
+    """This process's variables without the one BLAS thread that the helpers set: who wants other than a library's
+    default says so."""
+    return {
+        name: value for name, value in os.environ.items() if name not in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+    }
+
+
 class Contender:
     """A process that runs benchmarks/contender_<name>.py and times what it is asked for."""
 
     def __init__(self, script, *words, python=sys.executable):
-        chosen = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"}  # whoever wants other than the library's default says so
-        environment = {name: value for name, value in os.environ.items() if name not in chosen}
         self.process = subprocess.Popen(
             [python, HERE / f"contender_{script}.py", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment | {"PYTHONPATH": str(HERE.parent), "GLOG_minloglevel": "2"},
+            env=environment() | {"PYTHONPATH": str(HERE.parent), "GLOG_minloglevel": "2"},
         )
 
     def ready(self):
@@ -131,7 +137,7 @@ def gemm_peak(rounds):
         f"for _ in range({rounds}):\n"
         "    t = time.perf_counter(); a @ a; print(2 * 3072**3 / (time.perf_counter() - t) / 1e9)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
     return max(map(float, done.stdout.split()))
 
 

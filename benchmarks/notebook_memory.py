@@ -22,8 +22,9 @@ def peaks(path):
     def watch():
         while not done.wait(0.2):
             if client.km and client.km.has_kernel:
+                now = memory_now(client.km.provisioner.pid)
                 for kind, names in KINDS.items():
-                    found[kind] = max(found[kind], (memory_now(client.km.provisioner.pid, names), cell[0]))
+                    found[kind] = max(found[kind], (sum(now[name] for name in names), cell[0]))
 
     threading.Thread(target=watch, daemon=True).start()
     client.execute()
