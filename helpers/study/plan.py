@@ -41,7 +41,6 @@ class Planned:
     passes: how often an epoch goes over the `per_class` labels; None: until it is as long as one of all.
     recipe: {field: value} of the data's Recipe that is changed. filler: fc6's, see nets.head; None: the report's.
     epochs: train for so many, whatever the validation loss does; None: until the recipe's stopping rule ends it.
-    stepsize: iterations between two steps of the learning rate; None: the recipe's.
     after: name of the run to wait for when several run at a time.
     """
 
@@ -62,7 +61,6 @@ class Planned:
     recipe: dict | None = None
     filler: str | None = None
     epochs: int | None = None
-    stepsize: int | None = None
     after: str | None = None
 
 
@@ -202,7 +200,8 @@ def fruits360_81():
     tuned, scratch = _fine_tune("jigsaw", 0, section, data), _scratch(0, section, data)
     epochs = recipes.FRUITS360_FINE_TUNE.reported_epochs
     fixed = [replace(one, name=f"{data}_{epochs}_epochs_{one.start}_s0", epochs=epochs) for one in (tuned, scratch)]
-    raised = replace(fixed[0], name=f"{data}_{epochs}_epochs_stepsize_of_cifar100_s0", stepsize=CIFAR100_STEPSIZE)
+    in_iterations = {"stepsize": CIFAR100_STEPSIZE, "stepsize_epochs": None}
+    raised = replace(fixed[0], name=f"{data}_{epochs}_epochs_stepsize_of_cifar100_s0", recipe=in_iterations)
     return [
         *[_on(draw, one) for draw in DRAWS for one in layers],
         *[_on(DRAWS[0], one) for one in (pixels, tuned, scratch, *fixed, raised)],

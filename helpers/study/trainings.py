@@ -186,8 +186,6 @@ def resolve(planned, path=None, dry=False, until=float("inf")):
         net = study.branch() if whole else nets.upper_branch(classes, planned.trains, seen, recipe.batch_size)
         if planned.epochs and not dry:
             recipe = replace(recipe, max_epochs=planned.epochs, patience=planned.epochs)
-        if planned.stepsize:
-            recipe = replace(recipe, stepsize=planned.stepsize, stepsize_epochs=None)
     elif planned.net == "alexnet":
         net = nets.alexnet(classes, recipe.batch_size, recipes.IMAGE_SIZE, 2, "he")
     else:

@@ -40,7 +40,7 @@ def test_on_81_classes_a_stepsize_of_cifar100_never_lets_the_rate_fall():
     """What notebook 07 says of it: in iterations it is longer than the report's fifteen epochs."""
     fixed = plan.everything()["fruits360_81_first_15_epochs_stepsize_of_cifar100_s0"]
     settings = records.load("fruits360_81_first_fine_tune_jigsaw_s0").result["settings"]
-    assert fixed.epochs * -(-settings["examples"][0] // settings["recipe"]["batch_size"]) < fixed.stepsize
+    assert fixed.epochs * -(-settings["examples"][0] // settings["recipe"]["batch_size"]) < fixed.recipe["stepsize"]
 
 
 def record(folder, name, status, test, validation=0.3, date="2026-01-01", epochs=7):

@@ -278,7 +278,7 @@ def test_draws_of_fruits_share_what_the_frozen_trunk_computes(trunk, recorded, r
 
 
 def test_a_stepsize_counts_iterations(trunk):
-    planned = dataclasses.replace(plan.everything()[TUNED], stepsize=7)
+    planned = dataclasses.replace(plan.everything()[TUNED], recipe={"stepsize": 7, "stepsize_epochs": None})
     recipe = trainings.resolve(planned, trunk).recipe
     rates = solver.learning_rates(recipe, np.array([0, 6, 7]), 1)
     assert rates[0] == rates[1] and rates[2] == pytest.approx(recipe.gamma * rates[0])
