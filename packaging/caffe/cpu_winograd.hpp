@@ -64,33 +64,30 @@ struct Winograd {
   static constexpr auto kernel_t = kernel.transposed();
 };
 
-// to = matrix * from * matrix^T, a register for each number. down, right: from one row and column of `from` to the
-// next; step: from one number of `to` to the next.
+// to = matrix * from, of whose columns there are `count`, a register for each number. Steps from one row and from one
+// column to the next: down and right of `from`, below and beside of `to`.
+template <const auto& matrix, int count, typename Register>
+FAST inline void multiply(const Register* from, ptrdiff_t down, ptrdiff_t right, Register* to, ptrdiff_t below,
+                          ptrdiff_t beside) {
+  typedef decltype(from[0][0] + 0) Number;
+#pragma GCC unroll 8
+  for (int j = 0; j < count; ++j)
+#pragma GCC unroll 8
+    for (int i = 0; i < matrix.rows; ++i) {
+      Register sum = {};
+#pragma GCC unroll 8
+      for (int k = 0; k < matrix.columns; ++k)
+        if (matrix.at[i][k] != 0) sum += from[k * down + j * right] * Number(matrix.at[i][k]);
+      to[i * below + j * beside] = sum;
+    }
+}
+
+// to = matrix * from * matrix^T. step: from one number of `to` to the next.
 template <const auto& matrix, typename Register>
 FAST inline void sandwich(const Register* from, ptrdiff_t down, ptrdiff_t right, Register* to, ptrdiff_t step) {
-  constexpr int rows = matrix.rows, columns = matrix.columns;
-  typedef decltype(from[0][0] + 0) Number;
-  Register half[rows][columns];
-#pragma GCC unroll 8
-  for (int j = 0; j < columns; ++j)
-#pragma GCC unroll 8
-    for (int i = 0; i < rows; ++i) {
-      Register sum = {};
-#pragma GCC unroll 8
-      for (int k = 0; k < columns; ++k)
-        if (matrix.at[i][k] != 0) sum += from[k * down + j * right] * Number(matrix.at[i][k]);
-      half[i][j] = sum;
-    }
-#pragma GCC unroll 8
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 8
-    for (int j = 0; j < rows; ++j) {
-      Register sum = {};
-#pragma GCC unroll 8
-      for (int k = 0; k < columns; ++k)
-        if (matrix.at[j][k] != 0) sum += half[i][k] * Number(matrix.at[j][k]);
-      to[(i * rows + j) * step] = sum;
-    }
+  Register half[matrix.rows * matrix.columns];
+  multiply<matrix, matrix.columns>(from, down, right, half, matrix.columns, 1);
+  multiply<matrix, matrix.rows>(half, 1, matrix.columns, to, step, matrix.rows * step);  // both transposed
 }
 
 }  // namespace
