@@ -169,7 +169,7 @@ def against(curves, axis, chance=None, title=None):
     axis: what was varied. chance: accuracy of guessing.
     """
     figure, axes = _chart(axis, "test accuracy (%)")
-    for marker, (name, curve), hue in zip("os^D", curves.items(), hues(curves).values()):
+    for marker, (name, curve), hue in zip("os^DvP", curves.items(), hues(curves).values()):
         halves = 100 * curve["half_width"].fillna(0)
         axes.errorbar(curve.index, 100 * curve["accuracy"], halves, marker=marker, color=hue, capsize=3, label=name)
     varied = np.unique(np.concatenate([curve.index for curve in curves.values()]))

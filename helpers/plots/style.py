@@ -23,7 +23,7 @@ COLOURS = COURSE["axes.prop_cycle"].by_key()["color"]
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW = COLOURS
 GREY = "#8C8C8C"
 # What a start is drawn in, all through the course: the first of these words that its name holds decides.
-GRAMMAR = {"random": ORANGE, "jigsaw": BLUE, "puzzle": BLUE, "rotation": PURPLE, "supervised": GREEN, "label": GREEN}
+GRAMMAR = {"random": ORANGE, "jigsaw": BLUE, "puzzle": BLUE, "rotation": PURPLE, "label": GREEN}
 
 SPLITS = {"train": BLUE, "validation": ORANGE, "test": PURPLE}  # likewise, where a data set's splits stand side by side
 

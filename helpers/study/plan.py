@@ -16,6 +16,8 @@ DRAWS = ("first", "draw1", "draw2", "draw3")  # choices of 81 of Fruits-360's cl
 CIFAR100_STEPSIZE = recipes.CIFAR100_FINE_TUNE.stepsize_epochs * -(-42_500 // recipes.CIFAR100_FINE_TUNE.batch_size)
 EPOCHS = 8  # of every net in "frozen layers": as many as the report's stopping rule gave the whole one of seed 0
 FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of its epochs goes over them, see few_labels
+# trunks of our own that learnt from the same photographs with as many passes of a tile, see trainings.start_weights
+TASKS = ("puzzles", "rotations", "labels")
 CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does
     "batch_256": {"recipe": {"batch_size": 256}},
     # post hoc, since the rule stopped it in the first epochs: as many iterations without improvement as with 128
@@ -32,8 +34,8 @@ class Planned:
     name: its folder in runs/ and recorded/. section: the question it answers, see SECTIONS.
     net: "fc6" (the last layer, on frozen features), "branch", "alexnet" (BVLC's on 64x64 images), "alexnet_c100", or
         "pixels": no net, the class of the training image whose pixels are nearest.
-    start: the trunk's initial weights: "jigsaw" (ours), "he" and "gaussian" (random), "supervised" (BVLC's AlexNet or
-        CaffeNet), None for a net's own fillers.
+    start: the trunk's initial weights: "jigsaw" (the one that ships), one of TASKS, "he" and "gaussian" (random), None
+        for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
     classes: name of the list in fruits360.lists() whose classes alone are trained and tested on; None: all there are.
     per_class: labels per class that are trained on; None: all. feature, scale: what fc6 reads and what the input is,
@@ -104,6 +106,11 @@ def _fine_tune(start, seed=0, section="fine-tuning", data="cifar100"):
     return _branch(f"{data}_fine_tune_{start}_s{seed}", section, start, seed, head=head, data=data)
 
 
+def _long(start, seed=0, section="fine-tuning"):
+    tuned = _fine_tune(start, seed, section)
+    return replace(tuned, name=f"cifar100_{EPOCHS}_epochs_{start}_s{seed}", epochs=EPOCHS)
+
+
 def _scratch(seed=0, section="fine-tuning", data="cifar100"):
     return _branch(f"{data}_scratch_s{seed}", section, "he", seed, data=data)
 
@@ -128,17 +135,16 @@ def cifar100():
         *[_last_layer(start, seed) for start in ("jigsaw", "he") for seed in SEEDS],
         _fine_tune("jigsaw"),
         _scratch(),
-        *[_last_layer(start, seed) for start in ("gaussian", "supervised") for seed in SEEDS],
-        _fine_tune("supervised"),
+        *[_last_layer(start, seed) for start in ("gaussian", *TASKS) for seed in SEEDS],
         *[
             _last_layer(start, seed, "labels", f"_{count:03d}_labels", per_class=count)
-            for start in ("jigsaw", "he", "supervised")
+            for start in ("jigsaw", "he", *TASKS)
             for count in LABELS_PER_CLASS
             for seed in SEEDS
         ],
         *[
             _last_layer(start, seed, "feature", f"_{feature}", feature=feature)
-            for start in ("jigsaw", "he")
+            for start in ("jigsaw", "he", *TASKS)
             for feature in PROBED
             for seed in SEEDS
         ],
@@ -155,9 +161,10 @@ def cifar100():
         # the end of that curve: unlike "scratch", it starts from the trained fc6, as jigsaw does
         replace(_fine_tune("he", section="frozen layers"), epochs=EPOCHS),
         *[_fine_tune("jigsaw", seed) for seed in SEEDS[1:]],
-        replace(_fine_tune("jigsaw", 2, "stopping rule"), name=f"cifar100_{EPOCHS}_epochs_jigsaw_s2", epochs=EPOCHS),
+        _long("jigsaw", 2, "stopping rule"),
+        *[_long(start) for start in TASKS],
         *[_scratch(seed) for seed in SEEDS[1:]],
-        *[_few_labels(start, seed) for seed in SEEDS for start in ("jigsaw", "he", "supervised")],
+        *[_few_labels(start, seed) for seed in SEEDS for start in ("jigsaw", "he", "labels")],
         *[
             _last_layer(start, seed, "recipe", f"_{name}", **changed)
             for seed in SEEDS

@@ -17,7 +17,6 @@ from helpers.data.examples import Examples
 from helpers.study import plan
 from helpers.training import device, run_folder
 
-SUPERVISED = ("bvlc_alexnet.caffemodel", "bvlc_reference_caffenet.caffemodel")  # either, from $JIGSAW_DATA
 FILLERS = {"he": "he", "gaussian": "authors"}  # random starts, and nets.branch's name for them
 DRY_IMAGES = 200
 PROBES = {  # (convolution, kernel, stride) of a max pooling that leaves fc6 about as many numbers as pool5 has, 2304
@@ -59,23 +58,19 @@ def data(name, size, scale, dry=False):
 
 
 @functools.lru_cache(maxsize=4)
-def start_weights(start, seed=0, path=None, statistics=None):
+def start_weights(start, seed=0, path=None):
     """{layer: arrays} of conv1_s1 to conv5_s1 for a Planned's start and seed.
 
-    path: the caffemodel of the jigsaw trunk; None: the one that ships. statistics: of the images; supervised weights
-    are converted exactly from BGR 0-255 to the study's own inputs. Raises NotAtHand.
+    path: the caffemodel of the jigsaw trunk; None: the one that ships. Those of plan.TASKS lie where the commands of
+    their cards put them. Raises NotAtHand.
     """
     if start in FILLERS:
         return zoo.load("random", fillers=FILLERS[start], seed=seed)
-    try:
-        if start == "jigsaw":
-            return zoo.load("ours", path)
-        local = datasets.local_file(*SUPERVISED)
-        name = "caffenet" if local and local.name == SUPERVISED[1] else "alexnet"
-        return zoo.load(name, local, statistics)
-    except (FileNotFoundError, ConnectionError) as error:
-        what = "trunk trained on puzzles" if start == "jigsaw" else " or ".join(SUPERVISED)
-        raise NotAtHand(f"no {what} on this machine, and none could be fetched") from error
+    if start in plan.TASKS:
+        path = course.run_folder(f"trunk_{start}") / "trunk.caffemodel"
+        if not path.is_file():
+            raise NotAtHand(f"no {path}; CONTRIBUTING.md has the commands that train a trunk on {start}")
+    return zoo.load("ours", path)
 
 
 def few_labels(examples, per_class, seed, passes=None):
@@ -156,7 +151,7 @@ def resolve(planned, path=None, dry=False, until=float("inf")):
     size = datasets.CROP_SIZE if planned.net == "alexnet_c100" else recipes.IMAGE_SIZE
     study = data(planned.data, size, planned.scale, dry)
     parts = study.training, study.validation, study.test
-    start = start_weights(planned.start, planned.seed, path, study.statistics) if planned.start else None
+    start = start_weights(planned.start, planned.seed, path) if planned.start else None
     if planned.trains != "all":
         blob = nets.READS[planned.trains] if planned.feature == "pool5" else f"{planned.feature}_probe"
         parts = activations(study, start, blob)

@@ -61,12 +61,12 @@ def record(folder, name, status, test, validation=0.3, date="2026-01-01", epochs
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
-    """Three seeds of our last layer, one of them unfinished, and a supervised run that was not made."""
+    """Three seeds of our last layer, one of them unfinished, and a run from labels that was not made."""
     monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
     for seed, (status, accuracy) in enumerate([("stopped early", 0.34), ("stopped early", 0.36), ("paused", 0.2)]):
         name = f"cifar100_last_layer_jigsaw_s{seed}"
         record(tmp_path, name, status, accuracy, date=f"2026-01-0{seed + 1}")
-    records.write_not_run(plan.everything()["cifar100_last_layer_supervised_s0"], "no weights")
+    records.write_not_run(plan.everything()["cifar100_last_layer_labels_s0"], "no weights")
     return tmp_path
 
 
@@ -86,7 +86,7 @@ def test_unfinished_runs_are_left_out_of_means(recorded):
 
 def test_each_cell_says_what_there_is(recorded):
     assert results.measured("cifar100_last_layer_jigsaw") == "35.0% ± 12.7%"  # 12.706 is t of one degree of freedom
-    assert results.measured("cifar100_last_layer_supervised") == results.measured("cifar100_scratch") == "not run"
+    assert results.measured("cifar100_last_layer_labels") == results.measured("cifar100_scratch") == "not run"
     (recorded / "cifar100_last_layer_jigsaw_s0").rename(recorded / "gone.0")
     assert results.measured("cifar100_last_layer_jigsaw") == "36.0%"
     (recorded / "cifar100_last_layer_jigsaw_s1").rename(recorded / "gone.1")
@@ -144,7 +144,7 @@ def test_a_seed_that_the_rule_stopped_early_counts_by_the_run_that_went_on(tmp_p
         record(tmp_path, f"cifar100_fine_tune_jigsaw_s{seed}", "stopped early", 0.5, epochs=epochs)
     record(tmp_path, "cifar100_scratch_s0", "stopped early", 0.4, epochs=8)
     record(tmp_path, "cifar100_scratch_s1", "paused", 0.1, epochs=8)
-    records.write_not_run(plan.everything()["cifar100_fine_tune_supervised_s0"], "no weights")
+    records.write_not_run(plan.everything()["cifar100_8_epochs_labels_s0"], "no weights")
     assert sorted(results.long_enough()["seed"]) == [0, 0, 1]
     record(tmp_path, "cifar100_8_epochs_jigsaw_s2", "all epochs", 0.53, epochs=8)
     found = results.over_seeds(results.long_enough(), "start")

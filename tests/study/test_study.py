@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers import evaluation, recipes, solver, weights
+from helpers import course, evaluation, recipes, solver, weights
 from helpers.data import datasets, downloads, fruits360
 from helpers.data.examples import Examples
 from helpers.study import __main__ as command, plan, records, runner, trainings
@@ -128,7 +128,7 @@ def test_fc6_reads_the_same_feature_times_a_number(trunk, runs):
 
 
 def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
-    names = [LAST, TUNED, FEW, "cifar100_last_layer_jigsaw_conv3_s0", "cifar100_last_layer_supervised_s0"]
+    names = [LAST, TUNED, FEW, "cifar100_last_layer_jigsaw_conv3_s0", "cifar100_last_layer_labels_s0"]
     names.append("cifar100_alexnet_c100")
     command.main(["--trunk", trunk, "--only", ",".join(names)])
     assert records.names() == sorted(names)
@@ -139,8 +139,10 @@ def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     np.testing.assert_allclose(tuned.filters()[0], weights.read(trunk)["conv1_s1"][0], atol=1e-3)
     final = solver.load(trainings.folder(plan.everything()[TUNED]))
     np.testing.assert_allclose(tuned.filters()[tuned.result["best_epoch"]], final.weights()["conv1_s1"][0], atol=1e-3)
-    assert "bvlc_alexnet.caffemodel" in records.load("cifar100_last_layer_supervised_s0").result["reason"]
-    assert records.label("cifar100_last_layer_supervised_s0").startswith("not run: no bvlc_alexnet.caffemodel or")
+    missing = course.run_folder("trunk_labels") / "trunk.caffemodel"
+    assert records.label("cifar100_last_layer_labels_s0") == (
+        f"not run: no {missing}; CONTRIBUTING.md has the commands that train a trunk on labels"
+    )
     assert records.label(TUNED).endswith(f"--only {TUNED} --trunk trunk.caffemodel` (CPU)")
 
     capsys.readouterr()
