@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from helpers import course, features, jigsaw, nets, recipes, solver, weights
+from helpers import course, features, jigsaw, nets, recipes, solver, weights, zoo
 from helpers.data import datasets, fruits360, preprocessing
 from helpers.data.examples import Examples
 
@@ -169,8 +169,8 @@ def fine_tune(study, initial, head, progress=True):
 
 def scratch(study, progress=True):
     """The Run of the whole branch from He-initialised weights, everything else as in fine-tuning (notebooks 05, 06)."""
-    recipe = replace(study.fine_tune, name="scratch", title="Branch from scratch")
-    return _whole_branch(study, "scratch", study.branch(fillers="he"), recipe, progress)
+    start = dict(initial=zoo.load("random"), layers=nets.CONVOLUTIONS)
+    return _whole_branch(study, "scratch_s0", study.branch(), study.fine_tune, progress, **start)
 
 
 def _whole_branch(study, name, net, recipe, progress, **start):

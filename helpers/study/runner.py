@@ -52,12 +52,10 @@ def keep_filters(resolved):
     return keep
 
 
-def filters_of(run, section):
-    """{epoch: conv1's filters} worth recording: the first and the best epoch's, in "fine-tuning" the epochs between."""
+def filters_of(run):
+    """{epoch: conv1's filters} worth recording: before the first, of the first epochs, the best and the last."""
     paths = {int(path.stem): path for path in (run.folder / "conv1").glob("*.npy")}
-    wanted = {0, run.result["best_epoch"]}
-    if section == "fine-tuning":
-        wanted |= {*range(FILTER_EPOCHS + 1), run.result["epochs"]}
+    wanted = {*range(FILTER_EPOCHS + 1), run.result["best_epoch"], run.result["epochs"]}
     return {epoch: np.load(paths[epoch]) for epoch in sorted(wanted) if epoch in paths}
 
 
@@ -88,9 +86,8 @@ def run_one(planned, trunk, seconds, dry=False, into=None):
         start = start_of(planned, trunk)
         until = began + max(seconds - RESERVE, 1.0)
         resolved = trainings.resolve(planned, trunk, dry, until)
-        shown = planned.net == "branch" and planned.trains == "all" and planned.seed == 0
-        keep = shown and planned.section != "81 classes"  # nobody looks at those filters
-        run = trainings.train(resolved, until, keep_filters(resolved) if keep else None)
+        looked_at = planned.section == "fine-tuning" and planned.seed == 0 and not planned.epochs  # notebooks 05, 08
+        run = trainings.train(resolved, until, keep_filters(resolved) if looked_at else None)
     except trainings.NotAtHand as reason:
         records.write_not_run(planned, str(reason), into)
         return f"{planned.name}: not run, {reason}"
@@ -102,7 +99,7 @@ def run_one(planned, trunk, seconds, dry=False, into=None):
         planned,
         command_of(planned, trunk),
         start,
-        filters_of(run, planned.section),
+        filters_of(run),
         trainings.predictions(resolved, run) if done and planned.seed == 0 else None,
         into=into,
     )

@@ -80,12 +80,12 @@ def test_the_full_profile_runs_from_last_layer_to_control(monkeypatch, runs):
         assert run.result["epochs"] == 1 and 0 <= run.result["test_accuracy"] <= 1
     assert sorted(path.name for path in runs.iterdir()) == [
         "cache", "cifar100_features", "cifar100_fine_tune_jigsaw_s0", "cifar100_last_layer_jigsaw_s0",
-        "cifar100_scratch"
+        "cifar100_scratch_s0"
     ]  # fmt: skip
 
-    monkeypatch.setattr(solver, "train", None)  # the full-size study finds these two and trains neither again
+    monkeypatch.setattr(solver, "train", None)  # the full-size study finds these and trains none again
     trainings.data.cache_clear()
-    for name, run in (("last_layer", last_layer), ("fine_tune", tuned)):
-        planned = plan.everything()[f"cifar100_{name}_jigsaw_s0"]
+    for name, run in (("last_layer_jigsaw", last_layer), ("fine_tune_jigsaw", tuned), ("scratch", scratch)):
+        planned = plan.everything()[f"cifar100_{name}_s0"]
         assert trainings.train(trainings.resolve(planned)).result == run.result
     trainings.data.cache_clear()
