@@ -5,6 +5,7 @@ A run that fails, or whose process is lost, is tried once more. Whole nets are f
 """
 
 import contextlib
+import logging
 
 import dask
 from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SchedulerPlugin, SpecCluster, as_completed
@@ -20,12 +21,13 @@ SETTINGS = {
 
 def local_cluster(jobs, nets):
     """`jobs` processes of this machine, one run each; whole nets on the first `nets` of them."""
+    options = {"nthreads": 1, "silence_logs": logging.WARNING}
     workers = {
-        number: {"cls": Nanny, "options": {"nthreads": 1, "resources": NET if number < nets else {}}}
+        number: {"cls": Nanny, "options": options | {"resources": NET if number < nets else {}}}
         for number in range(jobs)
     }
     scheduler = {"cls": Scheduler, "options": {"dashboard_address": ":0", "host": "127.0.0.1"}}
-    return SpecCluster(workers=workers, scheduler=scheduler)
+    return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.WARNING)
 
 
 def sweep(waiting, function, jobs=2, nets=1, scheduler=None):

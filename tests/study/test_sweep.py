@@ -52,15 +52,16 @@ def times(folder, name):
     return float(began), float(ended), process
 
 
-def test_runs_wait_for_what_they_need_and_whole_nets_for_each_other(tmp_path, capsys):
+def test_runs_wait_for_what_they_need_and_whole_nets_for_each_other(tmp_path, capfd):
     assert sweep(planned(*HEADS, *NETS), functools.partial(seen, folder=tmp_path), jobs=2, nets=1) == {}
     assert plan.everything()[NETS[0]].after == HEADS[0]
     assert times(tmp_path, NETS[0])[0] > times(tmp_path, HEADS[0])[1]
     first, second = sorted(times(tmp_path, name)[:2] for name in NETS)
     assert second[0] > first[1]  # nets=1
     assert len({times(tmp_path, name)[2] for name in HEADS}) == 2  # two processes
-    said = capsys.readouterr().out
+    said, complained = capfd.readouterr()
     assert all(f"{name}: seen" in said for name in HEADS + NETS) and "dashboard: http" in said
+    assert "INFO" not in complained  # of Dask's, which would hide what the trainings say
 
 
 def test_a_run_that_fails_is_tried_once_more_and_reported_and_the_others_go_on(tmp_path, capsys):
