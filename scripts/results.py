@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Write the tables of results in README.md and in the trunk's card from recorded/, between their two markers.
+"""Write the tables of results in README.md and in the trunks' cards from recorded/, between their two markers.
 
 python scripts/results.py            # rewrite (make results)
 python scripts/results.py --check    # only say whether they are out of step
 """
 
+import functools
 import re
 import sys
 
 from helpers import course, zoo
-from helpers.study import results
+from helpers.study import plan, records, results
 
 TABLES = {course.ROOT / "README.md": results.markdown, zoo.PRETRAINED / "cfn_jigsaw_trunk.md": results.transfer}
+CARDS = {task: records.root() / "trunks" / f"{task}.md" for task in plan.TASKS}
+TABLES |= {path: functools.partial(results.transfer, task) for task, path in CARDS.items() if path.exists()}
 MARKED = re.compile(r"(<!-- results: written by `make results` -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 

@@ -33,14 +33,6 @@ ROWS = {
     ),
 }
 TOLD = ("status", "epochs", "best_epoch", "test_accuracy", "validation_accuracy", "classes", "seconds", "reason")
-TRANSFER = {  # row of the trunk's card: names of the runs (from puzzles, from random weights) without their seeds
-    **{
-        f"frozen, {layer}": tuple(f"cifar100_last_layer_{start}_{layer}" for start in ("jigsaw", "he"))
-        for layer in plan.PROBED
-    },
-    "frozen, pool5": ("cifar100_last_layer_jigsaw", "cifar100_last_layer_he"),
-    "fine-tuned until the report's rule stops": ("cifar100_fine_tune_jigsaw", "cifar100_scratch"),
-}
 
 
 def rows():
@@ -158,10 +150,23 @@ def _alike():
     return {start: (values, _told(values) if values else "not run") for start, values in done.items()}
 
 
-def transfer():
-    """The trunk's card's table, Markdown: what puzzles add on CIFAR-100, by the layer that fc6 reads and fine-tuned."""
-    lines = ["| CIFAR-100, test accuracy | from puzzles | seeds | random (He) | seeds | difference |", "|---" * 6 + "|"]
-    names = TRANSFER | {"frozen, pool5, each at its best scale": (at_best_scale("jigsaw"), at_best_scale("he"))}
+def transfer(start="jigsaw"):
+    """A trunk's card's table, Markdown: what it adds on CIFAR-100, by the layer that fc6 reads and fine-tuned.
+
+    start: as a Planned's.
+    """
+    source = "puzzles" if start == "jigsaw" else start
+    lines = [
+        f"| CIFAR-100, test accuracy | from {source} | seeds | random (He) | seeds | difference |",
+        "|---" * 6 + "|",
+    ]
+    names = {
+        f"frozen, {layer}": [f"cifar100_last_layer_{one}_{layer}" for one in (start, "he")] for layer in plan.PROBED
+    }
+    names["frozen, pool5"] = [f"cifar100_last_layer_{one}" for one in (start, "he")]
+    if start == "jigsaw":
+        names["fine-tuned until the report's rule stops"] = ["cifar100_fine_tune_jigsaw", "cifar100_scratch"]
+        names["frozen, pool5, each at its best scale"] = [at_best_scale("jigsaw"), at_best_scale("he")]
     for title, pair in names.items():
         done = [
             [one.result["test_accuracy"] for one in seeds(name) if one.result["status"] in records.DONE]
@@ -169,15 +174,15 @@ def transfer():
         ]
         lines.append(_compared(title, done, [measured(name) for name in pair]))
     alike = _alike()
-    done, told = zip(alike["jigsaw"], alike["he"])
+    done, told = zip(alike[start], alike["he"])
     lines.append(_compared(f"fine-tuned, each seed for {plan.EPOCHS} epochs or more", done, told))
+    scales = ", ".join(f"{times:g}" for times in sorted((1.0, *plan.FACTORS)))
+    scaled_by = f"The best scale is that of the highest validation accuracy when pool5 is multiplied by {scales}. "
     lines += [
         "",
         "Each convolution's map is max-pooled to about as many numbers as pool5 has "
-        "(`helpers/study/trainings.py`, PROBES). The best scale is that of the highest validation accuracy when pool5 "
-        "is multiplied by "
-        f"{', '.join(f'{times:g}' for times in sorted((1.0, *plan.FACTORS)))}. "
-        "All seeds from puzzles share one trunk, each random one draws its own: ± is not the same luck in both. "
+        f"(`helpers/study/trainings.py`, PROBES). {scaled_by if start == 'jigsaw' else ''}"
+        f"All seeds from {source} share one trunk, each random one draws its own: ± is not the same luck in both. "
         "Written by `make results` from `recorded/`.",
     ]
     return "\n".join(lines) + "\n"
