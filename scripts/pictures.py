@@ -88,23 +88,32 @@ def bars(axes, ink):
 
 def figures():
     """{name: Figure}: three of the notebooks' curves, as small as a README wants them."""
-    rows, names = study.rows().query("data == 'cifar100'"), {"jigsaw": "puzzles", "he": "random"}
+    rows = study.rows().query("data == 'cifar100'")
+    names = {"jigsaw": "puzzles, shipped"} | {task: task for task in study.TASKS} | {"he": "random"}
     by_layer = study.over_seeds(rows.query("section in ['feature', 'last layer']"), ["start", "feature"])
     budgets = rows.query("section in ['labels', 'last layer']").fillna({"per_class": 425})
     by_labels = study.over_seeds(budgets, ["start", "per_class"])
-    starts = {"puzzles": "fine_tune_jigsaw", "random": "scratch"}
+    starts = {"puzzles, shipped": "fine_tune_jigsaw", "random": "scratch"}
     tuned = {words: study.load(f"cifar100_{name}_s0").history.set_index("epoch") for words, name in starts.items()}
     layers = [*study.PROBED, "pool5"]
     return {
         "layers": small(
             "which layer is worth most?",
             "layer that a linear classifier reads",
-            {words: by_layer.loc[start, "accuracy"].reindex(layers) for start, words in names.items()},
+            {
+                words: by_layer.loc[one, "accuracy"].reindex(layers)
+                for one, words in names.items()
+                if one in by_layer.index
+            },
         ),
         "labels": small(
             "with fewer labels?",
             "labelled images per class",
-            {words: by_labels.loc[start, "accuracy"].rename(index="{:.0f}".format) for start, words in names.items()},
+            {
+                words: by_labels.loc[one, "accuracy"].rename(index="{:.0f}".format)
+                for one, words in names.items()
+                if one in by_labels.index
+            },
         ),
         "epochs": small(
             "when all layers learn?",
@@ -115,13 +124,13 @@ def figures():
 
 
 def small(title, xlabel, curves):
-    """A figure of accuracies, {start: Series}, with each curve's name at its end."""
+    """A figure of accuracies, {start: Series}."""
     with rc_context(style.COURSE | {"font.size": 12}):
         figure = Figure(figsize=(4, 3), layout="constrained")
         axes = figure.add_subplot(xlabel=xlabel, ylabel="accuracy (%)", title=title)
-        for (words, curve), marker in zip(curves.items(), "os"):
-            axes.plot(curve.index, 100 * curve, marker=marker, color=style.hue_of(words), label=words)
-        axes.legend(loc="lower right")
+        for (words, curve), marker in zip(curves.items(), "osDv^"):
+            axes.plot(curve.index, 100 * curve, marker=marker, color=style.hues(curves)[words], label=words)
+        axes.legend(loc="lower right", ncols=1 + (len(curves) > 2), fontsize=10)
         axes.set_ylim(0, 60)
     return figure
 
