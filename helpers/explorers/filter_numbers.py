@@ -66,7 +66,8 @@ def patterns(weights):
     circularity: entropy of the power over the directions of that circle, as a share of the largest possible: 1 is the
         same in every direction, as in rings or a centre and its surround.
 
-    Where periods is 0, orientation is NaN and the last two are 0. None knows the phase: noise that is even in all directions is a circle, too.
+    Where periods is 0, orientation is NaN and the last two are 0. None knows the phase: noise that is even in all
+    directions is a circle, too.
     """
     count, channels, side = np.shape(weights)[:3]
     flat = np.asarray(weights, np.float64).reshape(count, channels, -1)
