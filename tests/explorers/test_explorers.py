@@ -388,6 +388,25 @@ def test_noise_passes_for_bands_or_circles_about_once_in_a_hundred(smooth):
         assert max(found.count("bands"), found.count("circles")) <= 48
 
 
+def test_nine_in_ten_are_found_under_half_as_much_noise_but_few_of_one_period():
+    """What notebook 05 says of the count."""
+
+    def found(make, kind):
+        shapes = np.concatenate([make() for _ in range(300)])
+        noise = gaussian_filter(random.normal(size=(300, 3, 11, 11)), (0, 0, 0.5, 0.5))
+        shapes, noise = (one / np.linalg.norm(one, axis=(1, 2, 3), keepdims=True) for one in (shapes, noise))
+        return (filter_numbers.kinds(shapes + 0.5 * noise) == kind).mean()
+
+    def bands(low, high):
+        return gabor(random.uniform(0, 180), random.uniform(low, high), random.uniform(0, 6), random.uniform(2, 3))
+
+    assert found(lambda: bands(1.5, 3), "bands") > 0.9
+    assert found(lambda: bands(0.9, 1.1), "bands") < 0.2
+    assert found(lambda: surround(random.uniform(1, 2)), "circles") > 0.9
+    square = np.cos(2 * np.pi * 2 / 11 * np.maximum(abs(ACROSS), abs(DOWN)))
+    assert filter_numbers.kinds(np.repeat(square[None, None], 3, axis=1)) == ["neither"]
+
+
 def test_best_matches_undo_a_shuffle_even_of_other_strength():
     weights = random.normal(size=(24, 3, 11, 11))
     shuffle = random.permutation(24)
