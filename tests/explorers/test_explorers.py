@@ -394,7 +394,7 @@ def test_nine_in_ten_are_found_under_half_as_much_noise_but_few_of_one_period():
     def found(make, kind):
         shapes = np.concatenate([make() for _ in range(300)])
         noise = gaussian_filter(random.normal(size=(300, 3, 11, 11)), (0, 0, 0.5, 0.5))
-        shapes, noise = (one / np.linalg.norm(one, axis=(1, 2, 3), keepdims=True) for one in (shapes, noise))
+        shapes, noise = (one / filter_numbers.norms(one)[:, None, None, None] for one in (shapes, noise))
         return (filter_numbers.kinds(shapes + 0.5 * noise) == kind).mean()
 
     def bands(low, high):
