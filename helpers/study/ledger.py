@@ -50,6 +50,8 @@ def _verdict(claim, mean, half, found):
         return CANNOT, "; ".join(filter(None, (claim.runs and _not_finished(found), claim.cannot)))
     if claim.cannot:
         return CANNOT, claim.cannot
+    if claim.undecided:
+        return UNDECIDED, claim.undecided
     if abs(mean - claim.reported) <= claim.margin:
         return REPRODUCED, ""
     if abs(mean - claim.reported) <= half:  # never where there is one value, and half is NaN

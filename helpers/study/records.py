@@ -6,7 +6,8 @@
     predictions.npz  for some: predicted and true class of every test image, uint8, and the classes' names
     nearest.npz      for some: each image's nearest training image, its distance and whether its class is the same
 
-`python -m helpers.study` writes them; nothing in them is typed.
+`python -m helpers.study` writes them; nothing in them is typed. In recorded/trunks lie conv1's filters and the card of
+trunks that learnt another task than puzzles, or puzzles for as long: <task>.npz and <task>.md.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from helpers import course
+from helpers import course, weights
 from helpers.training.run_folder import FINISHED, plain
 
 MEASURED = "measured"  # not a training: one pass
@@ -86,6 +87,30 @@ def label(name, within=None):
         return f"not run: {result['reason']}"
     text = f"recorded on {result['made']['date']} by `{result['command']}` ({result['made']['device']})"
     return text if result["status"] in DONE else f"{text}, unfinished after {result['epochs']} epochs"
+
+
+def trunk_filters(task):
+    """conv1's weights, float16 (96, 3, 11, 11), of the trunk that learnt `task`: "puzzles", "rotations" or "labels".
+
+    Raises FileNotFoundError, with the commands that make it, where that trunk is not recorded.
+    """
+    path = root() / "trunks" / f"{task}.npz"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is not recorded. `python -m helpers.pretext.archive caltech101 caltech101.zip` and then `python "
+            f"-m helpers.pretext --photos caltech101.zip --folder runs/{task} --task {task}` train that trunk; "
+            "helpers.study.records.write_trunk records it"
+        )
+    return np.load(path)["conv1"]
+
+
+def write_trunk(task, layers, card):
+    """Record a trunk that learnt `task`: conv1's filters, the fingerprint of all `layers`, and its card, Markdown."""
+    folder = root() / "trunks"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {"conv1": layers["conv1_s1"][0].astype(np.float16), "crc32": weights.fingerprint(layers)}
+    course.write_atomically(folder / f"{task}.md", card)
+    course.write_atomically(folder / f"{task}.npz", lambda part: np.savez_compressed(part, **kept))
 
 
 def write(run, planned, command, start, filters=None, predictions=None, into=None):

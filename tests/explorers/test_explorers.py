@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
+from hypothesis import given, settings, strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from nbclient import NotebookClient
 from notebook_errors import errors
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from helpers import early_stopping, explorers, nets, plots
 from helpers.data.examples import Examples
@@ -303,6 +305,106 @@ def test_the_spectrum_of_a_grating_has_its_frequency():
     grating = np.cos(2 * np.pi * np.arange(12) / 4) * np.ones((3, 12, 1))
     row, column = np.unravel_index(filter_numbers.spectrum(grating).argmax(), (32, 32))
     assert row == 16 and abs(column - 16) == 8
+
+
+DOWN, ACROSS = np.indices((11, 11)) - 5
+
+
+def gabor(degrees, periods, phase=0.0, width=2.5):
+    """Bands along an axis, 0 lying, 90 upright, counter-clockwise as seen, under a Gaussian; grey (1, 3, 11, 11)."""
+    turned = np.radians(degrees)
+    over = ACROSS * np.sin(turned) + DOWN * np.cos(turned)
+    bands = np.cos(2 * np.pi * periods / 11 * over + phase) * np.exp(-(ACROSS**2 + DOWN**2) / 2 / width**2)
+    return np.repeat(bands[None, None], 3, axis=1)
+
+
+def surround(width, colour=(1, 1, 1)):
+    """A centre and its surround, a difference of Gaussians that sums to 0 over the plane; (1, 3, 11, 11)."""
+    inner, outer = (np.exp(-(ACROSS**2 + DOWN**2) / 2 / one**2) / one**2 for one in (width, 1.6 * width))
+    return np.asarray(colour)[None, :, None, None] * (inner - outer)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0, 179), st.floats(2, 4), st.floats(0, 6))
+def test_bands_have_their_axis_and_their_periods(degrees, periods, phase):
+    weights = gabor(degrees, periods, phase)
+    found = filter_numbers.patterns(weights)
+    assert abs((found["orientation"][0] - degrees + 90) % 180 - 90) < 1
+    assert abs(found["periods"][0] - periods) <= 1
+    assert found["bandedness"][0] > 0.75 and filter_numbers.kinds(weights) == ["bands"]
+
+
+def test_bandedness_is_the_coherence_of_the_second_moments():
+    weights = random.normal(size=(6, 1, 11, 11))
+    found = filter_numbers.patterns(weights)
+    for filter_, periods, bandedness in zip(weights[:, 0], found["periods"], found["bandedness"]):
+        moments = np.zeros((2, 2))
+        for angle in np.arange(24) * np.pi / 24:
+            way = np.array([np.cos(angle), np.sin(angle)])
+            wave = np.exp(-2j * np.pi * periods / 11 * (way[0] * ACROSS + way[1] * DOWN))
+            moments += np.abs(((filter_ - filter_.mean()) * wave).sum()) ** 2 * np.outer(way, way)
+        low, high = np.linalg.eigvalsh(moments)
+        if periods:
+            assert bandedness == pytest.approx((high - low) / (high + low))
+
+
+@pytest.mark.parametrize("width", [0.8, 1, 1.5, 2])
+@pytest.mark.parametrize("colour", [(1, 1, 1), (-1, -1, 2), (0, 1, 0)])
+def test_a_centre_and_its_surround_is_a_circle_in_any_colour(width, colour):
+    found = filter_numbers.patterns(surround(width, colour))
+    assert found["bandedness"] < 1e-12 and found["circularity"] > 0.99
+    assert filter_numbers.kinds(surround(width, colour)) == ["circles"]
+
+
+def test_a_blob_a_colour_and_nothing_are_neither_bands_nor_circles():
+    blobs = np.exp(-(ACROSS**2 + DOWN**2) / 2 / np.array([1, 2, 3])[:, None, None, None] ** 2) * np.ones((1, 3, 1, 1))
+    plain = np.ones((1, 3, 11, 11)) * [[[[1]], [[-1]], [[0]]]]
+    weights = np.concatenate([blobs, plain, np.zeros((1, 3, 11, 11))])
+    assert not filter_numbers.patterns(weights)["periods"].any()
+    assert set(filter_numbers.kinds(weights)) == {"neither"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(1e-4, 1e4), st.sampled_from([-1, 1]))
+def test_neither_scale_nor_sign_matters_and_a_quarter_turn_turns_the_axis(seed, scale, sign):
+    weights = np.random.default_rng(seed).normal(size=(3, 3, 11, 11))
+    found, scaled, turned = (
+        filter_numbers.patterns(one) for one in (weights, sign * scale * weights, np.rot90(weights, axes=(2, 3)))
+    )
+    for name, values in found.items():
+        for other in (scaled, turned):
+            away = np.abs(other[name] - values)
+            if name == "orientation":
+                away = np.abs((away - 90 * (other is turned) + 90) % 180 - 90)
+            np.testing.assert_allclose(away, 0 * values, atol=1e-5)  # NaN where there is no axis
+
+
+@pytest.mark.parametrize("smooth", [0, 0.5, 1, 2])
+def test_noise_passes_for_bands_or_circles_about_once_in_a_hundred(smooth):
+    """White or smoothed, in colours or grey: 2,400 filters, of which 24 would be one in a hundred."""
+    for channels in (1, 3):
+        noise = gaussian_filter(random.normal(size=(2400, channels, 27, 27)), (0, 0, smooth, smooth))[..., 8:19, 8:19]
+        found = filter_numbers.kinds(noise).tolist()
+        assert max(found.count("bands"), found.count("circles")) <= 48
+
+
+def test_nine_in_ten_are_found_under_half_as_much_noise_but_few_of_one_period():
+    """What notebook 05 says of the count."""
+
+    def found(make, kind):
+        shapes = np.concatenate([make() for _ in range(300)])
+        noise = gaussian_filter(random.normal(size=(300, 3, 11, 11)), (0, 0, 0.5, 0.5))
+        shapes, noise = (one / filter_numbers.norms(one)[:, None, None, None] for one in (shapes, noise))
+        return (filter_numbers.kinds(shapes + 0.5 * noise) == kind).mean()
+
+    def bands(low, high):
+        return gabor(random.uniform(0, 180), random.uniform(low, high), random.uniform(0, 6), random.uniform(2, 3))
+
+    assert found(lambda: bands(1.5, 3), "bands") > 0.9
+    assert found(lambda: bands(0.9, 1.1), "bands") < 0.2
+    assert found(lambda: surround(random.uniform(1, 2)), "circles") > 0.9
+    square = np.cos(2 * np.pi * 2 / 11 * np.maximum(abs(ACROSS), abs(DOWN)))
+    assert filter_numbers.kinds(np.repeat(square[None, None], 3, axis=1)) == ["neither"]
 
 
 def test_best_matches_undo_a_shuffle_even_of_other_strength():

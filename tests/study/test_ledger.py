@@ -10,8 +10,8 @@ from helpers.study import claims, ledger, records
 
 # The report's numbers, typed a second time: its table of four trainings, its counts, its references, its remarks.
 REPORTED = [0.3766, 64, 0.527, 15, 0.91, 98, 0.9691, 15, 61e6, 27.5e6, 0.54, 0.85, 0.1504, 0.013, 16, 90e3, 81]
-IN_WORDS = [1.0, 1.0, 1.0, 0.0, 333]  # a peak, faster, filters' pattern and way, more batches than
-NO_NUMBER = 3  # bands and circles, a quarter does no harm, the hardware
+IN_WORDS = [1.0, 1.0, 1.0, 0.0, 333, 4]  # a peak, faster, filters' pattern and way, more batches than, parts
+NO_NUMBER = 2  # a quarter does no harm, the hardware
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,46 @@ def test_claims_that_the_first_ledger_lacked(table):
     assert peak["verdict"] == "undecided" and "6.4, 10.6, 10.8, 6.6" in peak["why"]
     assert verdicts["Fruits-360: images"] == "reproduced"
     assert verdicts["Fruits-360: the stepsize was raised for more batches than CIFAR-100 has"] == "not reproduced"
+
+
+FIGURE_7 = "conv1: parallel bands in the CFN and in AlexNet, circles in AlexNet only"
+ACROSS, DOWN = np.indices((11, 11)) - 5
+
+
+def conv1(bands, circles):
+    """96 filters (96, 3, 11, 11): so many gratings, so many centres with a surround, and plain colours."""
+    grating = np.cos(2 * np.pi * 3 / 11 * ACROSS)
+    near, far = (np.exp(-(ACROSS**2 + DOWN**2) / 2 / width**2) / width**2 for width in (1.2, 2))
+    kinds = [grating] * bands + [near - far] * circles + [np.ones((11, 11))] * (96 - bands - circles)
+    return np.repeat(np.array(kinds)[:, None], 3, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("puzzles", "labels", "verdict", "parts"),
+    [  # (bands, circles); five are more than noise gives
+        ((14, 0), (20, 12), "reproduced", 4),
+        ((14, 4), (20, 5), "undecided", 4),  # a circle more: luck
+        ((14, 5), (20, 4), "undecided", 2),
+        ((14, 0), (20, 0), "not reproduced", 3),
+        ((14, 9), (20, 30), "not reproduced", 3),  # in both
+        ((14, 20), (20, 0), "not reproduced", 2),  # in the other
+        ((4, 0), (20, 12), "not reproduced", 3),  # bands in one only
+        ((4, 4), (4, 5), "not reproduced", 2),
+    ],
+)
+def test_bands_and_circles_of_two_trunks_have_a_verdict(tmp_path, monkeypatch, puzzles, labels, verdict, parts):
+    monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
+    monkeypatch.setattr(claims.zoo, "load", lambda name: {"conv1_s1": [conv1(*puzzles)]})
+    records.write_trunk("labels", {"conv1_s1": [conv1(*labels)]}, "a card")
+    row = ledger.row(next(one for one in claims.claims() if one.text == FIGURE_7))
+    assert (row["verdict"], row["measured_text"]) == (verdict, str(parts))
+    assert f"puzzles {puzzles[0]} bands and {puzzles[1]} circles, labels {labels[0]} and {labels[1]};" in row["why"]
+
+
+def test_without_a_trunk_from_labels_bands_and_circles_are_not_measured(recorded):
+    row = ledger.row(next(one for one in claims.claims() if one.text == FIGURE_7))
+    assert (row["verdict"], row["measured_text"]) == ("cannot be checked here", "–")
+    assert "not measured: recorded/trunks/labels.npz is not there" in row["why"]
 
 
 def test_every_claim_is_planned_and_names_a_heading():

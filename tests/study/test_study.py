@@ -246,6 +246,23 @@ def test_what_is_missing_or_unplanned_is_named(record, capsys):
         records.load("third")
 
 
+def test_a_trunk_is_recorded_beside_the_trainings(record, recorded, monkeypatch, capsys):
+    """Its conv1 can be read, its whole file told from another; it is no training, but its bytes count."""
+    layers = trainings.start_weights("he", 99, None)
+    with pytest.raises(FileNotFoundError, match=r"labels.npz is not recorded.*archive caltech101 .*--task labels`"):
+        records.trunk_filters("labels")
+    records.write_trunk("labels", layers, "# A card\n")
+    found = records.trunk_filters("labels")
+    assert found.shape == (96, 3, 11, 11) and found.dtype == np.float16
+    np.testing.assert_array_equal(found, layers["conv1_s1"][0].astype(np.float16))
+    assert np.load(recorded / "trunks" / "labels.npz")["crc32"] == weights.fingerprint(layers)
+    assert (recorded / "trunks" / "labels.md").read_text() == "# A card\n"
+    assert {path.name for path in (recorded / "trunks").iterdir()} == {"labels.md", "labels.npz"}
+    assert records.names() == ["made_up"] and records.check(["made_up"])
+    monkeypatch.setattr(records, "MOST_BYTES", (recorded / "trunks" / "labels.npz").stat().st_size)
+    assert not records.check(["made_up"]) and "recorded/ holds" in capsys.readouterr().out
+
+
 def test_a_draw_of_classes_keeps_their_images_and_counts_its_own_labels(monkeypatch):
     monkeypatch.setattr(fruits360, "lists", lambda: {"first": ["Lemon", "Kiwi"]})
     examples = Examples(np.arange(6), np.array([2, 0, 1, 2, 0, 1]))
