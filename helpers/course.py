@@ -27,13 +27,16 @@ VARIABLES = {
     "JIGSAW_PROFILE": ("quick", "the size of the course: quick or full"),
     "JIGSAW_DEVICE": ("auto", "what Caffe runs on, and is built for: auto, cpu or gpu"),
     "JIGSAW_PROCESSES": ("auto", "how many processes share a batch: auto or a number"),
-    "JIGSAW_DATA": ("", "folder with your copies of data sets: fruits360.zip, cifar100.npz, bvlc_alexnet.caffemodel"),
+    "JIGSAW_DATA": ("", "folder with your copies of data sets: fruits360.zip, cifar100.npz"),
     "JIGSAW_RUNS": ("runs", "folder of the trainings"),
     "JIGSAW_CACHE": (
         "~/.cache/jigsaw-course",
         "folder of what can be made again: the Caffe wheel, downloads, features",
     ),
-    "JIGSAW_BACKUP": ("", "folder that trainings are copied to and come back from; on Colab a mounted Drive by itself"),
+    "JIGSAW_BACKUP": (
+        "",
+        "folder that trainings and exercises are copied to and come back from; on Colab a mounted Drive by itself",
+    ),
     "JIGSAW_DRIVE": ("/content/drive/MyDrive", "where Google Drive is mounted"),
     "JIGSAW_RECORDED": ("recorded", "folder of the full-size study's records"),
     "JIGSAW_COMMIT": ("", "what a record names as its commit outside of a git checkout"),

@@ -276,16 +276,26 @@ def _wrapped(title, words):
     return title + ("\n" + " " * len(title.strip("\n"))).join(lines)
 
 
-def _path(number):
-    """A file for each exercise, so that two notebooks never write the same one."""
-    return course.run_folder("exercises") / f"{number}.json"
+def _places():
+    """The folders of what was passed: among the runs and, where trainings are copied elsewhere, there."""
+    copies = course.backup_folder()
+    return course.run_folder("exercises"), *([copies / "exercises"] if copies else [])
 
 
 def _record(number):
-    path = _path(number)
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    """What is known of an exercise; each has a file of its own, so that two notebooks never write the same one."""
+    kept = {}
+    for place in _places():
+        with contextlib.suppress(OSError, ValueError):  # not there, or a Drive that is gone
+            kept = json.loads((place / f"{number}.json").read_text())
+            break
     return {"failures": 0, "passed": False, "seen": False} | kept
 
 
 def _keep(number, record):
-    course.write_atomically(_path(number), json.dumps(record))
+    own, *copies = _places()
+    course.write_atomically(own / f"{number}.json", json.dumps(record))
+    for place in copies:
+        with contextlib.suppress(OSError):
+            place.mkdir(parents=True, exist_ok=True)
+            course.write_atomically(place / f"{number}.json", json.dumps(record))

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shutil
 import signal
 import threading
 import time
@@ -166,6 +167,20 @@ def test_what_was_tried_is_remembered_by_a_later_kernel(runs, capsys):
     assert sorted(path.name for path in (runs / "exercises").glob("*.json")) == ["01.2.json", "01.3.json", "02.3.json"]
     check("01.3", lambda tiles: tiles)  # a later failure takes nothing away
     assert exercises.progress().loc["01.3"].tolist()[1:3] == ["passed", 1]
+
+
+def test_what_was_passed_comes_back_from_the_copies_and_does_without_them(runs, tmp_path, monkeypatch):
+    """On Colab the runs end with the session; a Drive outlives it, where there is one."""
+    monkeypatch.setenv("JIGSAW_BACKUP", str(tmp_path / "drive" / "runs"))
+    check("01.3", n01_puzzles.normalise)
+    shutil.rmtree(runs / "exercises")
+    assert exercises.progress().loc["01.3", "state"] == "passed"
+    (tmp_path / "drive" / "runs" / "exercises" / "01.3.json").write_text("{")
+    assert exercises.progress().loc["01.3", "state"] == "open"
+    shutil.rmtree(tmp_path / "drive")
+    (tmp_path / "drive").touch()
+    check("01.3", n01_puzzles.normalise)
+    assert exercises.progress().loc["01.3", "state"] == "passed"
 
 
 def test_use_gives_the_students_function_once_it_has_passed():
