@@ -287,6 +287,25 @@ def test_batch_norm_s_statistics_are_those_of_the_data_whatever_the_solver_does(
 # --- Large files ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("power, exact", [(2, np.square), (0.5, np.sqrt), (3, None), (-0.75, None)])
+def test_powers_are_numpys_and_squares_and_roots_to_the_last_bit(power, exact, tmp_path):
+    """These two go through no `pow`; a square is one of negative numbers, too."""
+    spec = caffe.NetSpec()
+    spec.data = caffe.layers.Input(shape={"dim": [100_000]})
+    spec.power = caffe.layers.Power(spec.data, power=power)
+    (tmp_path / "power.prototxt").write_text(str(spec.to_proto()))
+    net = caffe.Net(str(tmp_path / "power.prototxt"), caffe.TEST)
+    numbers = np.random.default_rng(0).lognormal(sigma=5, size=100_000).astype(np.float32)
+    if power == 2:
+        numbers[::2] *= -1
+    net.blobs["data"].data[...] = numbers
+    found = net.forward()["power"]
+    if exact:
+        np.testing.assert_array_equal(found, exact(numbers))
+    else:
+        np.testing.assert_allclose(found, numbers.astype(float) ** power, rtol=1e-6)
+
+
 def test_a_caffemodel_of_553_mb_loads(tmp_path):
     """As large as VGG-16's. The release stops at 512 MB, BVLC's Caffe 1.0 at 2 GB."""
     spec = caffe.NetSpec()
