@@ -21,6 +21,7 @@ from helpers.data import photo_archive, puzzle_stream
 from helpers.pretext import tasks
 from helpers.pretext.card import card
 from helpers.pretext.trunks import EPOCH_PUZZLES, train
+from helpers.study import records
 from helpers.training import run_folder
 
 RECIPES = {"quick-learner": recipes.CFN_QUICK_LEARNER, "authors": recipes.CFN_AUTHORS}
@@ -39,6 +40,7 @@ def arguments(words=None):
     parser.add_argument("--workers", type=int, help="processes that make examples (default: all cores but one)")
     parser.add_argument("--batch", type=int, help="in puzzles (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help="keep conv1 and the card in recorded/trunks, too")
     return parser.parse_args(words)
 
 
@@ -74,6 +76,8 @@ def main(words=None):
     command = run_folder.command("helpers.pretext", words)
     text = card(run, task, chosen.photos.name, photos, command)
     write_atomically(run.folder / "trunk.md", text)
+    if chosen.record:
+        records.write_trunk(chosen.task, weights.folded_trunk(run.weights()), text)
     print(f"{run.result['status']}: {run.folder}/trunk.caffemodel and trunk.md, best epoch {run.result['best_epoch']}")
 
 

@@ -61,11 +61,6 @@ def _epochs(record):
     return int(record.history["epoch"].iloc[-1])
 
 
-def _batches(record):
-    """Iterations of one epoch."""
-    return int(record.history["iteration"].iloc[0])
-
-
 def _decay(record):
     """Factor between the learning rates of two neighbouring epochs."""
     rates = record.history["learning_rate"].to_numpy()

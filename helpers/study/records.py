@@ -92,14 +92,12 @@ def label(name, within=None):
 def trunk_filters(task):
     """conv1's weights, float16 (96, 3, 11, 11), of the trunk that learnt `task`: "puzzles", "rotations" or "labels".
 
-    Raises FileNotFoundError, with the commands that make it, where that trunk is not recorded.
+    Raises FileNotFoundError, with the command that makes it, where that trunk is not recorded.
     """
     path = root() / "trunks" / f"{task}.npz"
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} is not recorded. `python -m helpers.pretext.archive caltech101 caltech101.zip` and then `python "
-            f"-m helpers.pretext --photos caltech101.zip --folder runs/{task} --task {task}` train that trunk; "
-            "helpers.study.records.write_trunk records it"
+            f"{path} is not recorded; `python -m helpers.pretext --task {task} --record` does so, see CONTRIBUTING.md"
         )
     return np.load(path)["conv1"]
 

@@ -18,6 +18,7 @@ from photographs import archive, image_bytes
 from helpers import jigsaw, nets, recipes, solver, weights
 from helpers.data import photo_archive
 from helpers.pretext import __main__ as pretext, card as cards, tasks, trunks
+from helpers.study import records
 
 PUZZLES = tasks.Puzzles(jigsaw.choose_permutations(4))
 SMALL = dict(fc6=8, fc7=16, width=1 / 16)
@@ -147,7 +148,7 @@ def test_killed_in_the_middle_the_command_goes_on(photos, run, tmp_path):
 
 
 @pytest.mark.parametrize("task", ["rotations", "labels"])
-def test_another_task_has_as_many_passes_and_goes_on_where_it_was_paused(task, tmp_path):
+def test_another_task_has_as_many_passes_and_goes_on_where_it_was_paused(task, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     files = {
         f"{'ab'[i % 2]}/{i}.png": image_bytes(rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)) for i in range(41)
@@ -158,7 +159,11 @@ def test_another_task_has_as_many_passes_and_goes_on_where_it_was_paused(task, t
     assert whole.result["settings"]["recipe"]["batch_size"] == 9 * 8 and len(whole.iterations) == 3 * 3
     parts = [command(photos, tmp_path / "parts", "--seconds", "0.001", "--workers", n, "--task", task) for n in "01"]
     assert [part.result["status"] for part in parts] == ["paused", "paused"]
-    resumed = command(photos, tmp_path / "parts", "--workers", "0", "--task", task)
+    monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path / "recorded"))
+    resumed = command(photos, tmp_path / "parts", "--workers", "0", "--task", task, "--record")
+    filters = weights.read(resumed.folder / "trunk.caffemodel")["conv1_s1"][0]
+    np.testing.assert_allclose(records.trunk_filters(task), filters, atol=1e-3)
+    assert (tmp_path / "recorded" / "trunks" / f"{task}.md").read_text() == (resumed.folder / "trunk.md").read_text()
     assert weights.fingerprint(resumed.weights()) == weights.fingerprint(whole.weights())
     assert list(weights.read(whole.folder / "trunk.caffemodel")) == list(nets.CONVOLUTIONS)
     card = (whole.folder / "trunk.md").read_text()
