@@ -130,7 +130,7 @@ def small(title, xlabel, curves):
         axes = figure.add_subplot(xlabel=xlabel, ylabel="accuracy (%)", title=title)
         for (words, curve), marker in zip(curves.items(), "osDv^"):
             axes.plot(curve.index, 100 * curve, marker=marker, color=style.hues(curves)[words], label=words)
-        axes.legend(loc="lower right", ncols=1 + (len(curves) > 2), fontsize=10)
+        axes.legend(loc="best", ncols=1 + (len(curves) > 2), fontsize=10)
         axes.set_ylim(0, 60)
     return figure
 
