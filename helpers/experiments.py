@@ -39,9 +39,9 @@ class DataStudy:
     fine_tune: recipes.Recipe
     blocks: np.ndarray
 
-    def branch(self, trains="all", fillers="authors"):
+    def branch(self, trains="all"):
         """The prototxt of the branch for this study's classes."""
-        return nets.branch(len(self.class_names), trains, self.fine_tune.batch_size, fillers)
+        return nets.branch(len(self.class_names), trains, self.fine_tune.batch_size)
 
     def head(self):
         """The prototxt of fc6 alone, on pool5 features of this study's branch."""

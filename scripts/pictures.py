@@ -89,8 +89,9 @@ def bars(axes, ink):
 def figures():
     """{name: Figure}: three of the notebooks' curves, as small as a README wants them."""
     rows = study.rows().query("data == 'cifar100'")
-    names = {"jigsaw": "puzzles, shipped"} | {task: task for task in study.TASKS} | {"he": "random"}
     by_layer = study.over_seeds(rows.query("section in ['feature', 'last layer']"), ["start", "feature"])
+    names = {"jigsaw": "puzzles, shipped"} | {task: task for task in study.TASKS} | {"he": "random"}
+    names = {start: words for start, words in names.items() if start in by_layer.index}
     budgets = rows.query("section in ['labels', 'last layer']").fillna({"per_class": 425})
     by_labels = study.over_seeds(budgets, ["start", "per_class"])
     starts = {"puzzles, shipped": "fine_tune_jigsaw", "random": "scratch"}
@@ -100,20 +101,12 @@ def figures():
         "layers": small(
             "which layer is worth most?",
             "layer that a linear classifier reads",
-            {
-                words: by_layer.loc[one, "accuracy"].reindex(layers)
-                for one, words in names.items()
-                if one in by_layer.index
-            },
+            {words: by_layer.loc[start, "accuracy"].reindex(layers) for start, words in names.items()},
         ),
         "labels": small(
             "with fewer labels?",
             "labelled images per class",
-            {
-                words: by_labels.loc[one, "accuracy"].rename(index="{:.0f}".format)
-                for one, words in names.items()
-                if one in by_labels.index
-            },
+            {words: by_labels.loc[start, "accuracy"].rename(index="{:.0f}".format) for start, words in names.items()},
         ),
         "epochs": small(
             "when all layers learn?",
@@ -128,8 +121,8 @@ def small(title, xlabel, curves):
     with rc_context(style.COURSE | {"font.size": 12}):
         figure = Figure(figsize=(4, 3), layout="constrained")
         axes = figure.add_subplot(xlabel=xlabel, ylabel="accuracy (%)", title=title)
-        for (words, curve), marker in zip(curves.items(), "osDv^"):
-            axes.plot(curve.index, 100 * curve, marker=marker, color=style.hues(curves)[words], label=words)
+        for marker, (words, curve), hue in zip("osDv^", curves.items(), style.hues(curves).values()):
+            axes.plot(curve.index, 100 * curve, marker=marker, color=hue, label=words)
         axes.legend(loc="best", ncols=1 + (len(curves) > 2), fontsize=10)
         axes.set_ylim(0, 60)
     return figure

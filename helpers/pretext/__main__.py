@@ -72,12 +72,13 @@ def main(words=None):
         workers=workers,
         seed=chosen.seed,
     )
-    weights.write(run.folder / "trunk.caffemodel", weights.folded_trunk(run.weights()), nets.trunk())
+    layers = weights.folded_trunk(run.weights())
+    weights.write(run.folder / "trunk.caffemodel", layers, nets.trunk())
     command = run_folder.command("helpers.pretext", words)
     text = card(run, task, chosen.photos.name, photos, command)
     write_atomically(run.folder / "trunk.md", text)
     if chosen.record:
-        records.write_trunk(chosen.task, weights.folded_trunk(run.weights()), text)
+        records.write_trunk(chosen.task, layers, text)
     print(f"{run.result['status']}: {run.folder}/trunk.caffemodel and trunk.md, best epoch {run.result['best_epoch']}")
 
 
