@@ -69,7 +69,9 @@ def start_weights(start, seed=0, path=None):
     if start in plan.TASKS:
         path = course.run_folder(f"trunk_{start}") / "trunk.caffemodel"
         if not path.is_file():
-            raise NotAtHand(f"no {path}; CONTRIBUTING.md has the commands that train a trunk on {start}")
+            raise NotAtHand(  # recorded: without this machine's path
+                f"no trunk_{start}/trunk.caffemodel among the runs; CONTRIBUTING.md has the commands that train it"
+            )
     return zoo.load("ours", path)
 
 
