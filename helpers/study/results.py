@@ -164,9 +164,12 @@ def transfer(start="jigsaw"):
         f"frozen, {layer}": [f"cifar100_last_layer_{one}_{layer}" for one in (start, "he")] for layer in plan.PROBED
     }
     names["frozen, pool5"] = [f"cifar100_last_layer_{one}" for one in (start, "he")]
+    scaled = ""
     if start == "jigsaw":
         names["fine-tuned until the report's rule stops"] = ["cifar100_fine_tune_jigsaw", "cifar100_scratch"]
         names["frozen, pool5, each at its best scale"] = [at_best_scale("jigsaw"), at_best_scale("he")]
+        scales = ", ".join(f"{times:g}" for times in sorted((1.0, *plan.FACTORS)))
+        scaled = f"The best scale is that of the highest validation accuracy when pool5 is multiplied by {scales}. "
     for title, pair in names.items():
         done = [
             [one.result["test_accuracy"] for one in seeds(name) if one.result["status"] in records.DONE]
@@ -176,12 +179,10 @@ def transfer(start="jigsaw"):
     alike = _alike()
     done, told = zip(alike[start], alike["he"])
     lines.append(_compared(f"fine-tuned, each seed for {plan.EPOCHS} epochs or more", done, told))
-    scales = ", ".join(f"{times:g}" for times in sorted((1.0, *plan.FACTORS)))
-    scaled_by = f"The best scale is that of the highest validation accuracy when pool5 is multiplied by {scales}. "
     lines += [
         "",
         "Each convolution's map is max-pooled to about as many numbers as pool5 has "
-        f"(`helpers/study/trainings.py`, PROBES). {scaled_by if start == 'jigsaw' else ''}"
+        f"(`helpers/study/trainings.py`, PROBES). {scaled}"
         f"All seeds from {source} share one trunk, each random one draws its own: ± is not the same luck in both. "
         "Written by `make results` from `recorded/`.",
     ]
@@ -219,9 +220,9 @@ def markdown():
     lines += [
         "",
         f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
-        "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): those from puzzles share "
-        "one trunk, so it is the luck of what was trained on it; each random seed draws a new one. Columns: what the "
-        "convolutions start from. Fruits-360's last layers: of each draw of classes the mean of its seeds, ± over the "
+        "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): all seeds of a "
+        "trained trunk share it, so it is the luck of what was trained on it; each random seed draws a new one. "
+        "Columns: what the convolutions start from. Fruits-360's last layers: of each draw of classes the mean of its seeds, ± over the "
         "draws; its whole nets: the first draw. The last three columns: trunks that learnt from the photographs of "
         "Caltech-101, with as many passes of a tile each, far fewer than the first had (`recorded/trunks`). `make "
         "results` writes this table from `recorded/`, `make check-recorded` checks it.",
