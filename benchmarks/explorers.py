@@ -78,7 +78,7 @@ def all_explorers():
     """{name: a function that makes the explorer}, on the crops of the embedded photographs and untrained nets."""
     study = experiments.profile_study()
     caffe.set_random_seed(0)
-    net = nets.instantiate(study.branch(fillers="he"))
+    net = nets.instantiate(nets.branch(len(study.class_names), fillers="he"))
     layers = weights.of(net)
     other = {name: [1.1 * blobs[0] + 0.01, blobs[1]] for name, blobs in layers.items()}
     recorded = {"other": {epoch: layers["conv1_s1"][0] * (1 + epoch / 10) for epoch in range(4)}}
