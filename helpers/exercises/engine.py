@@ -12,6 +12,7 @@ import reprlib
 import signal
 import textwrap
 import threading
+import time
 import traceback
 from collections.abc import Callable
 
@@ -20,7 +21,8 @@ import pandas as pd
 
 from helpers import course
 
-LIMIT = 5  # seconds that a check may take, whatever loops it is given
+LIMIT = 5  # seconds that a check may compute, whatever loops it is given
+WAIT = 12  # times as long may pass on the clock, on a machine whose cores have other work or in an answer that sleeps
 WIDTH = 80  # characters of a message, behind its title
 PATIENCE = 2  # failures before the first hint; each further failure gives the next
 EXERCISES = {}  # number: Exercise, in the order of the notebooks
@@ -166,7 +168,7 @@ def check(number, function):
 
 
 def examine(attempt):
-    """The Unmet of an Attempt, None where it passes; an endless loop is ended after LIMIT seconds."""
+    """The Unmet of an Attempt, None where it passes; an endless loop is ended after LIMIT seconds of computing."""
     try:
         with limited(LIMIT):
             attempt.exercise.examine(attempt)
@@ -174,7 +176,7 @@ def examine(attempt):
         return unmet
     except Late:
         return Unmet(
-            f"the check takes at most {LIMIT} seconds",
+            f"the check computes for at most {LIMIT} seconds",
             "it was still running then, and was interrupted. Does a loop never end, or go over single pixels?",
         )
     except (TypeError, ValueError, LookupError, AttributeError) as error:  # an answer of a form nobody thought of
@@ -231,16 +233,22 @@ def empty(function):
 
 @contextlib.contextmanager
 def limited(seconds):
-    """Raise Late inside after so many seconds. Only a main thread can be interrupted; elsewhere there is no limit."""
+    """Raise Late inside after so many seconds of computing in this thread, or WAIT times as many on the clock.
+
+    Only a main thread can be interrupted; elsewhere there is no limit.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    computed, clock = time.thread_time() + seconds, time.monotonic() + WAIT * seconds
+
     def ring(*_):
-        raise Late
+        if time.thread_time() >= computed or time.monotonic() >= clock:
+            raise Late
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)  # again and again: a bare `except:` may swallow the first
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)  # again and again: a bare `except:` may swallow the first
     try:
         yield
     finally:

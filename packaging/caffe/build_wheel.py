@@ -514,5 +514,5 @@ if __name__ == "__main__":
         elif arguments.find:
             print(found(device) or "")
         else:
-            print(f"Building for the {'GPU' if device.cuda else 'CPU'}: {device.why}", file=sys.stderr)
+            print(f"Caffe for the {'GPU' if device.cuda else 'CPU'}: {device.why}", file=sys.stderr)
             print(build_or_fall_back(device))

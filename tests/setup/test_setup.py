@@ -77,7 +77,7 @@ def test_on_colab_every_preinstalled_package_keeps_its_version(tmp_path):
     pretend_cuda(next(cpu.glob("*.whl")), pretended)
     third = set_up(repository, path, COLAB_RELEASE_TAG="release", JIGSAW_DEVICE="gpu", JIGSAW_CACHE=str(cache))
     assert third.returncode == 0, third.stdout + third.stderr
-    assert "Building for the GPU: Tesla T4, nvcc 12.8; JIGSAW_DEVICE=cpu chooses the CPU" in third.stderr
+    assert "Caffe for the GPU: Tesla T4, nvcc 12.8; JIGSAW_DEVICE=cpu chooses the CPU" in third.stderr
     assert "shows no CUDA card" in third.stderr and "installing the CPU build instead" in third.stdout
     assert third.stdout.splitlines()[-1].startswith("[OK]   Caffe runs on CPU")
 
@@ -186,9 +186,9 @@ def test_the_choice_is_said_in_one_line_with_the_way_to_the_other(tmp_path):
     a_card_and_nvcc(tmp_path / "bin", nvcc="")
     result = build_wheel(tmp_path / "bin")
     assert result.returncode == 0 and result.stdout.strip().endswith(".whl")
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Building for")]
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Caffe for")]
     assert line == (
-        "Building for the CPU: Tesla T4 is here, but no nvcc to build for it; install NVIDIA's CUDA toolkit and run "
+        "Caffe for the CPU: Tesla T4 is here, but no nvcc to build for it; install NVIDIA's CUDA toolkit and run "
         "this again"
     )
 
