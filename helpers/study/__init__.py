@@ -2,7 +2,7 @@
 
 import importlib
 
-from helpers.study import claims
+from helpers.study import claims, measures
 from helpers.study.plan import EPOCHS, FEW, PROBED, SECTIONS, SEEDS, TASKS, everything
 from helpers.study.records import DONE, NOT_RUN, label, load, names
 from helpers.study.results import interval, long_enough, over_recipes, over_scales, over_seeds, rows
@@ -10,8 +10,8 @@ from helpers.study.runner import at_full_size
 
 __all__ = [
     "DONE", "EPOCHS", "FEW", "NOT_RUN", "PROBED", "SECTIONS", "SEEDS", "TASKS", "at_full_size", "claims",
-    "everything", "interval", "label", "load", "long_enough", "names", "over_recipes", "over_scales", "over_seeds",
-    "rows",
+    "everything", "interval", "label", "load", "long_enough", "measures", "names", "over_recipes", "over_scales",
+    "over_seeds", "rows",
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from helpers.study import claims, ledger, records
+from helpers.study import claims, ledger, measures, records
 
 # The report's numbers, typed a second time: its table of four trainings, its counts, its references, its remarks.
 REPORTED = [0.3766, 64, 0.527, 15, 0.91, 98, 0.9691, 15, 61e6, 27.5e6, 0.54, 0.85, 0.1504, 0.013, 16, 90e3, 81]
@@ -55,11 +55,11 @@ def test_decay_and_filters_are_measured_on_the_recorded_trainings(table):
     decay = measured["CIFAR-100, last layer: learning rate after an epoch, as a share"]
     assert decay == pytest.approx(0.9995**333, abs=1e-5)
     jigsaw, random = (
-        claims.kept(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
+        measures.kept(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
     )
     assert jigsaw > 0.9 and abs(jigsaw - random) < 0.05  # what the remark beside that claim says
     jigsaw, random = (
-        claims.moved(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
+        measures.moved(records.load(name)) for name in ("cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0")
     )
     assert (jigsaw[0], random[0]) == pytest.approx((1.35, 2.97), abs=0.01) and abs(jigsaw[1] - random[1]) < 0.05
 
@@ -100,7 +100,7 @@ def conv1(bands, circles):
 )
 def test_bands_and_circles_of_two_trunks_have_a_verdict(tmp_path, monkeypatch, puzzles, labels, verdict, parts):
     monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
-    monkeypatch.setattr(claims.zoo, "load", lambda name: {"conv1_s1": [conv1(*puzzles)]})
+    monkeypatch.setattr(measures.zoo, "load", lambda name: {"conv1_s1": [conv1(*puzzles)]})
     records.write_trunk("labels", {"conv1_s1": [conv1(*labels)]}, "a card")
     row = ledger.row(next(one for one in claims.claims() if one.text == FIGURE_7))
     assert (row["verdict"], row["measured_text"]) == (verdict, str(parts))
