@@ -40,7 +40,9 @@ def arguments(words=None):
     parser.add_argument("--workers", type=int, help="processes that make examples (default: all cores but one)")
     parser.add_argument("--batch", type=int, help="in puzzles (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--record", action="store_true", help="keep conv1 and the card in recorded/trunks, too")
+    parser.add_argument(
+        "--record", action="store_true", help="keep conv1 and card of runs/trunk_NAME as NAME in recorded/trunks"
+    )
     return parser.parse_args(words)
 
 
@@ -78,7 +80,7 @@ def main(words=None):
     text = card(run, task, chosen.photos.name, photos, command)
     write_atomically(run.folder / "trunk.md", text)
     if chosen.record:
-        records.write_trunk(chosen.task, layers, text)
+        records.write_trunk(chosen.folder.name.removeprefix("trunk_"), layers, text)
     print(f"{run.result['status']}: {run.folder}/trunk.caffemodel and trunk.md, best epoch {run.result['best_epoch']}")
 
 

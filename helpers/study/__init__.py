@@ -3,13 +3,13 @@
 import importlib
 
 from helpers.study import claims, measures
-from helpers.study.plan import EPOCHS, FEW, PROBED, SECTIONS, SEEDS, TASKS, everything
+from helpers.study.plan import EPOCHS, FEW, PROBED, SECTIONS, SEEDS, TRUNKS, everything
 from helpers.study.records import DONE, NOT_RUN, label, load, names
 from helpers.study.results import interval, long_enough, over_recipes, over_scales, over_seeds, rows
 from helpers.study.runner import at_full_size
 
 __all__ = [
-    "DONE", "EPOCHS", "FEW", "NOT_RUN", "PROBED", "SECTIONS", "SEEDS", "TASKS", "at_full_size", "claims",
+    "DONE", "EPOCHS", "FEW", "NOT_RUN", "PROBED", "SECTIONS", "SEEDS", "TRUNKS", "at_full_size", "claims",
     "everything", "interval", "label", "load", "long_enough", "measures", "names", "over_recipes", "over_scales",
     "over_seeds", "rows",
 ]  # fmt: skip

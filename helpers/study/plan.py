@@ -16,8 +16,10 @@ DRAWS = ("first", "draw1", "draw2", "draw3")  # choices of 81 of Fruits-360's cl
 CIFAR100_STEPSIZE = recipes.CIFAR100_FINE_TUNE.stepsize_epochs * -(-42_500 // recipes.CIFAR100_FINE_TUNE.batch_size)
 EPOCHS = 8  # of every net in "frozen layers": as many as the report's stopping rule gave the whole one of seed 0
 FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of its epochs goes over them, see few_labels
-# trunks of our own that learnt from the same photographs with as many passes of a tile, see trainings.start_weights
+# trunks of our own with as many passes of a tile each, see trainings.start_weights: a task each on the photographs of
+# Caltech-101, and the labels of Tiny ImageNet
 TASKS = ("puzzles", "rotations", "labels")
+TRUNKS = (*TASKS, "tiny_imagenet")
 CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does
     "batch_256": {"recipe": {"batch_size": 256}},
     # post hoc, since the rule stopped it in the first epochs: as many iterations without improvement as with 128
@@ -34,7 +36,7 @@ class Planned:
     name: its folder in runs/ and recorded/. section: the question it answers, see SECTIONS.
     net: "fc6" (the last layer, on frozen features), "branch", "alexnet" (BVLC's on 64x64 images), "alexnet_c100", or
         "pixels": no net, the class of the training image whose pixels are nearest.
-    start: the trunk's initial weights: "jigsaw" (the one that ships), one of TASKS, "he" and "gaussian" (random), None
+    start: the trunk's initial weights: "jigsaw" (the one that ships), one of TRUNKS, "he" and "gaussian" (random), None
         for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
     classes: name of the list in fruits360.lists() whose classes alone are trained and tested on; None: all there are.
@@ -135,16 +137,16 @@ def cifar100():
         *[_last_layer(start, seed) for start in ("jigsaw", "he") for seed in SEEDS],
         _fine_tune("jigsaw"),
         _scratch(),
-        *[_last_layer(start, seed) for start in ("gaussian", *TASKS) for seed in SEEDS],
+        *[_last_layer(start, seed) for start in ("gaussian", *TRUNKS) for seed in SEEDS],
         *[
             _last_layer(start, seed, "labels", f"_{count:03d}_labels", per_class=count)
-            for start in ("jigsaw", "he", *TASKS)
+            for start in ("jigsaw", "he", *TRUNKS)
             for count in LABELS_PER_CLASS
             for seed in SEEDS
         ],
         *[
             _last_layer(start, seed, "feature", f"_{feature}", feature=feature)
-            for start in ("jigsaw", "he", *TASKS)
+            for start in ("jigsaw", "he", *TRUNKS)
             for feature in PROBED
             for seed in SEEDS
         ],
@@ -162,7 +164,7 @@ def cifar100():
         replace(_fine_tune("he", section="frozen layers"), epochs=EPOCHS),
         *[_fine_tune("jigsaw", seed) for seed in SEEDS[1:]],
         _long("jigsaw", 2, "stopping rule"),
-        *[_long(start) for start in TASKS],
+        *[_long(start) for start in TRUNKS],
         *[_scratch(seed) for seed in SEEDS[1:]],
         *[_few_labels(start, seed) for seed in SEEDS for start in ("jigsaw", "he", "labels")],
         *[

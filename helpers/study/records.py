@@ -89,26 +89,27 @@ def label(name, within=None):
     return text if result["status"] in DONE else f"{text}, unfinished after {result['epochs']} epochs"
 
 
-def trunk_filters(task):
-    """conv1's weights, float16 (96, 3, 11, 11), of the trunk that learnt `task`: "puzzles", "rotations" or "labels".
+def trunk_filters(name):
+    """conv1's weights, float16 (96, 3, 11, 11), of one of plan.TRUNKS.
 
     Raises FileNotFoundError, with the command that makes it, where that trunk is not recorded.
     """
-    path = root() / "trunks" / f"{task}.npz"
+    path = root() / "trunks" / f"{name}.npz"
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} is not recorded; `python -m helpers.pretext --task {task} --record` does so, see CONTRIBUTING.md"
+            f"{path} is not recorded; `python -m helpers.pretext --folder runs/trunk_{name} --record` does so, see "
+            "CONTRIBUTING.md"
         )
     return np.load(path)["conv1"]
 
 
-def write_trunk(task, layers, card):
-    """Record a trunk that learnt `task`: conv1's filters, the fingerprint of all `layers`, and its card, Markdown."""
+def write_trunk(name, layers, card):
+    """Record a trunk: conv1's filters, the fingerprint of all `layers`, and its card, Markdown."""
     folder = root() / "trunks"
     folder.mkdir(parents=True, exist_ok=True)
     kept = {"conv1": layers["conv1_s1"][0].astype(np.float16), "crc32": weights.fingerprint(layers)}
-    course.write_atomically(folder / f"{task}.md", card)
-    course.write_atomically(folder / f"{task}.npz", lambda part: np.savez_compressed(part, **kept))
+    course.write_atomically(folder / f"{name}.md", card)
+    course.write_atomically(folder / f"{name}.npz", lambda part: np.savez_compressed(part, **kept))
 
 
 def write(run, planned, command, start, filters=None, predictions=None, into=None):

@@ -91,7 +91,7 @@ def test_the_plain_branch_with_the_trunk_computes_what_was_trained(run):
 
 def test_paused_and_gone_on_with_other_workers_is_the_same_training(photos, run, tmp_path, capsys):
     capsys.readouterr()
-    parts = [command(photos, tmp_path / "parts", "--seconds", "0.001", "--workers", n) for n in "201"]
+    parts = [command(photos, tmp_path / "trunk_parts", "--seconds", "0.001", "--workers", n) for n in "201"]
     assert [part.result["status"] for part in parts] == ["paused", "paused", "all epochs"]
     assert len(re.findall(r"epoch \d: .* puzzles/s, waiting .*%, loss .*held out", capsys.readouterr().out)) == 3
     for name, (blob, *_) in weights.read(parts[-1].folder / "trunk.caffemodel").items():
@@ -157,13 +157,15 @@ def test_another_task_has_as_many_passes_and_goes_on_where_it_was_paused(task, t
     whole = command(photos, tmp_path / "whole", "--workers", "0", "--task", task)
     assert whole.result["settings"]["examples"] == [9 * 20, 9 * 8, 0]
     assert whole.result["settings"]["recipe"]["batch_size"] == 9 * 8 and len(whole.iterations) == 3 * 3
-    parts = [command(photos, tmp_path / "parts", "--seconds", "0.001", "--workers", n, "--task", task) for n in "01"]
+    parts = [
+        command(photos, tmp_path / "trunk_parts", "--seconds", "0.001", "--workers", n, "--task", task) for n in "01"
+    ]
     assert [part.result["status"] for part in parts] == ["paused", "paused"]
     monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path / "recorded"))
-    resumed = command(photos, tmp_path / "parts", "--workers", "0", "--task", task, "--record")
+    resumed = command(photos, tmp_path / "trunk_parts", "--workers", "0", "--task", task, "--record")
     filters = weights.read(resumed.folder / "trunk.caffemodel")["conv1_s1"][0]
-    np.testing.assert_allclose(records.trunk_filters(task), filters, atol=1e-3)
-    assert (tmp_path / "recorded" / "trunks" / f"{task}.md").read_text() == (resumed.folder / "trunk.md").read_text()
+    np.testing.assert_allclose(records.trunk_filters("parts"), filters, atol=1e-3)
+    assert (tmp_path / "recorded" / "trunks" / "parts.md").read_text() == (resumed.folder / "trunk.md").read_text()
     assert weights.fingerprint(resumed.weights()) == weights.fingerprint(whole.weights())
     assert list(weights.read(whole.folder / "trunk.caffemodel")) == list(nets.CONVOLUTIONS)
     card = (whole.folder / "trunk.md").read_text()

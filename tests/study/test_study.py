@@ -248,7 +248,7 @@ def test_what_is_missing_or_unplanned_is_named(record, capsys):
 def test_a_trunk_is_recorded_beside_the_trainings(record, recorded, monkeypatch, capsys):
     """Its conv1 can be read, its whole file told from another; it is no training, but its bytes count."""
     layers = trainings.start_weights("he", 99, None)
-    with pytest.raises(FileNotFoundError, match="labels.npz is not recorded.*--task labels --record`"):
+    with pytest.raises(FileNotFoundError, match="labels.npz is not recorded.*--folder runs/trunk_labels --record`"):
         records.trunk_filters("labels")
     records.write_trunk("labels", layers, "# A card\n")
     found = records.trunk_filters("labels")
