@@ -221,7 +221,7 @@ def markdown():
         f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
         "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): all seeds of a "
         "trained trunk share it, so it is the luck of what was trained on it; each random seed draws a new one. "
-        "Columns: what the convolutions start from. "
+        "Columns: what the convolutions start from. A run counts at the epoch of its lowest validation loss. "
         "Fruits-360's last layers: of each draw of classes the mean of its seeds, ± over the "
         "draws; its whole nets: the first draw. The last three columns: trunks that learnt from the photographs of "
         "Caltech-101, with as many passes of a tile each, far fewer than the first had (`recorded/trunks`). `make "
