@@ -5,9 +5,7 @@ import errno
 import io
 import os
 import pathlib
-import re
 import tarfile
-import tempfile
 import zipfile
 import zlib
 
@@ -24,26 +22,13 @@ BROKEN_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 def unpack(archive, folder):
-    """Unpack a tar (however compressed) or zip file into `folder`, which appears when everything is unpacked.
+    """Unpack a tar file, however compressed, into `folder`; what was unpacked before an error stays there.
 
-    Returns `folder`. Raises FileExistsError where it is there already, and ValueError, naming the archive and the
-    member, for a member that would land outside it, a broken archive, or a file that is none.
+    Raises ValueError, naming the archive and the member, for a member that would land outside it, a broken archive, or
+    a file that is none.
     """
-    archive, folder = pathlib.Path(archive), pathlib.Path(folder)
-    if folder.exists():
-        raise FileExistsError(errno.EEXIST, "unpacked before? Delete it to unpack again", str(folder))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as part:
-        part = pathlib.Path(part) / folder.name
-        part.mkdir()
-        with naming(archive):
-            if zipfile.is_zipfile(archive):
-                _unpack_zip(archive, part)
-            else:
-                with tarfile.open(archive) as tar:
-                    tar.extractall(part, filter=_inside)
-        os.replace(part, folder)
-    return folder
+    with naming(archive), tarfile.open(archive) as tar:
+        tar.extractall(folder, filter=_inside)
 
 
 def hidden(name):
@@ -110,16 +95,6 @@ def _inside(member, folder):
     if "\0" in member.name + member.linkname:
         raise tarfile.ReadError("a name holds a zero byte")
     return tarfile.data_filter(member, folder)
-
-
-def _unpack_zip(archive, folder):
-    with zipfile.ZipFile(archive) as content:
-        for name in content.namelist():  # zipfile would write such a member under another name, and not say so
-            if not name or pathlib.PurePosixPath(name).is_absolute() or ".." in re.split(r"[/\\]", name):
-                raise ValueError(
-                    f"{archive} is not safe to unpack: {name!r} has no place in the folder. Do not use it."
-                )
-        content.extractall(folder)
 
 
 @contextlib.contextmanager

@@ -41,10 +41,10 @@ def bring_back(folder, source):
             return
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as part:
-            unpacked = archives.unpack(copy, pathlib.Path(part, folder.name))
-            if not (unpacked / "settings.json").exists():
+            archives.unpack(copy, part)
+            if not pathlib.Path(part, "settings.json").exists():
                 raise ValueError("it holds no training")
-            for path in sorted(unpacked.iterdir(), key=lambda path: path.name == "settings.json"):
+            for path in sorted(pathlib.Path(part).iterdir(), key=lambda path: path.name == "settings.json"):
                 if path.is_dir():
                     shutil.rmtree(folder / path.name, ignore_errors=True)
                 os.replace(path, folder / path.name)

@@ -153,24 +153,16 @@ def test_prototxts(tmp_path):
     fuzz(nets.read, str(nets.head(3)).encode(), tmp_path / "net.prototxt")
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        functools.partial(zip_of, compression=zipfile.ZIP_STORED),
-        functools.partial(zip_of, compression=zipfile.ZIP_DEFLATED),
-        functools.partial(tar_of, mode="w"),
-        functools.partial(tar_of, mode="w:gz"),
-    ],
-    ids=["zip, stored", "zip", "tar", "tar.gz"],
-)
-def test_archives(tmp_path, make):
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_archives(tmp_path, mode):
     def read(path):
         folder = path.parent / "out"
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            return archives.unpack(path, folder)
+            archives.unpack(path, folder)
+            return list(folder.iterdir())
 
-    fuzz(read, make(MEMBERS), tmp_path / "archive")
+    fuzz(read, tar_of(MEMBERS, mode), tmp_path / "archive")
     assert [file.name for file in tmp_path.iterdir()] == ["archive"], "something stayed behind, or landed outside"
 
 
