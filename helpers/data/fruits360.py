@@ -26,25 +26,7 @@ GET = (
 )
 # Release 2020.05.18.0, the report's: its images per split, and its classes.
 RELEASE = {"Training": 67_692, "Test": 22_688}
-CLASSES = tuple(
-    " ".join(name.split())  # a name may be broken over two lines
-    for name in """
-Apple Braeburn, Apple Crimson Snow, Apple Golden 1, Apple Golden 2, Apple Golden 3, Apple Granny Smith, Apple Pink
-Lady, Apple Red 1, Apple Red 2, Apple Red 3, Apple Red Delicious, Apple Red Yellow 1, Apple Red Yellow 2, Apricot,
-Avocado, Avocado ripe, Banana, Banana Lady Finger, Banana Red, Beetroot, Blueberry, Cactus fruit, Cantaloupe 1,
-Cantaloupe 2, Carambula, Cauliflower, Cherry 1, Cherry 2, Cherry Rainier, Cherry Wax Black, Cherry Wax Red, Cherry Wax
-Yellow, Chestnut, Clementine, Cocos, Corn, Corn Husk, Cucumber Ripe, Cucumber Ripe 2, Dates, Eggplant, Fig, Ginger
-Root, Granadilla, Grape Blue, Grape Pink, Grape White, Grape White 2, Grape White 3, Grape White 4, Grapefruit Pink,
-Grapefruit White, Guava, Hazelnut, Huckleberry, Kaki, Kiwi, Kohlrabi, Kumquats, Lemon, Lemon Meyer, Limes, Lychee,
-Mandarine, Mango, Mango Red, Mangostan, Maracuja, Melon Piel de Sapo, Mulberry, Nectarine, Nectarine Flat, Nut Forest,
-Nut Pecan, Onion Red, Onion Red Peeled, Onion White, Orange, Papaya, Passion Fruit, Peach, Peach 2, Peach Flat, Pear,
-Pear 2, Pear Abate, Pear Forelle, Pear Kaiser, Pear Monster, Pear Red, Pear Stone, Pear Williams, Pepino, Pepper
-Green, Pepper Orange, Pepper Red, Pepper Yellow, Physalis, Physalis with Husk, Pineapple, Pineapple Mini, Pitahaya
-Red, Plum, Plum 2, Plum 3, Pomegranate, Pomelo Sweetie, Potato Red, Potato Red Washed, Potato Sweet, Potato White,
-Quince, Rambutan, Raspberry, Redcurrant, Salak, Strawberry, Strawberry Wedge, Tamarillo, Tangelo, Tomato 1, Tomato 2,
-Tomato 3, Tomato 4, Tomato Cherry Red, Tomato Heart, Tomato Maroon, Tomato Yellow, Tomato not Ripened, Walnut,
-Watermelon""".split(",")
-)
+CLASSES = tuple(json.loads(pathlib.Path(__file__).with_name("fruits360.json").read_text(encoding="utf-8")))
 FRAME = re.compile(r"(?P<turn>(?:.*_)?)(?P<number>\d+)_100\.jpg")
 TURN = 328  # frames of one turn: the released numbers run from 0 to 327
 GAP = 10  # frames, 11 degrees: what is left out on each side between two splits by angle
