@@ -4,6 +4,7 @@ Caffe answers what it cannot build with a CHECK that kills the kernel, so a copy
 """
 
 import contextlib
+import copy
 import faulthandler
 import itertools
 import os
@@ -70,15 +71,9 @@ def _upgraded(net):
     return net
 
 
-def _copy(net):
-    copy = caffe_pb2.NetParameter()
-    copy.CopyFrom(net)
-    return copy
-
-
 def up_to(net, last):
     """A copy of a prototxt message that ends with the layer `last`, without labels: what computes, not what trains."""
-    short = _copy(net)
+    short = copy.deepcopy(net)
     end = [layer.name for layer in net.layer].index(last) + 1
     short.ClearField("layer")
     short.layer.extend(layer for layer in net.layer[:end] if layer.name != "label")
@@ -191,7 +186,7 @@ def _asked(net, question, data):
 
 
 def _asked_in(phase, net, question, data):
-    plain, taken, words, known = _copy(net), [], [], caffe.layer_type_list()
+    plain, taken, words, known = copy.deepcopy(net), [], [], caffe.layer_type_list()
     clear_fillers(plain)
     for layer in plain.layer:
         source = _source(layer)

@@ -1,12 +1,12 @@
 """What is kept of a training while it runs: prototxts, tables, snapshots, the best weights, the copy elsewhere."""
 
 import contextlib
+import copy
 import json
 import pathlib
 import tempfile
 
 import caffe
-from caffe.proto import caffe_pb2
 
 from helpers.course import write_atomically
 from helpers.early_stopping import EarlyStopping
@@ -51,8 +51,7 @@ class Keeper:
             write_atomically(self.folder / "solver.prototxt", str(parameter))
             write_atomically(self.folder / "settings.json", json.dumps(self.settings, indent=2))
         self._snapshot = self._world.share(self._newest() if self._world.rank == 0 else None)
-        own = caffe_pb2.SolverParameter()
-        own.CopyFrom(parameter)
+        own = copy.deepcopy(parameter)
         own.snapshot_prefix = str(self._local / "part")
         (self._local / "solver.prototxt").write_text(str(own))
         solver = caffe.get_solver(str(self._local / "solver.prototxt"))

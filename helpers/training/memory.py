@@ -1,9 +1,9 @@
 """How much memory a training will need, before Caffe takes it: it ends the process where there is too little."""
 
+import copy
 import pathlib
 
 import caffe
-from caffe.proto import caffe_pb2
 
 from helpers.nets import instantiate
 from helpers.training.averaging import parameters
@@ -34,8 +34,7 @@ def sizes(net):
 
     Caffe infers the shapes, from a copy with one example in a batch. A blob holds as many numbers again for gradients.
     """
-    one = caffe_pb2.NetParameter()
-    one.CopyFrom(net)
+    one = copy.deepcopy(net)
     for layer in one.layer:
         for shape in layer.input_param.shape:
             shape.dim[0] = 1
