@@ -302,14 +302,18 @@ def to_caffe(puzzles, out=None, per_tile=True):
     return out
 
 
-def assemble(tiles, gap=4):
-    """Nine tiles as one picture with white gaps between them: uint8 (3 tile + 2 gap, 3 tile + 2 gap, 3)."""
-    tile = tiles.shape[1]
-    side = GRID * tile + (GRID - 1) * gap
-    picture = np.full((side, side, 3), 255, dtype=np.uint8)
-    for content, (row, column) in zip(tiles, np.ndindex(GRID, GRID)):
-        top, left = row * (tile + gap), column * (tile + gap)
-        picture[top : top + tile, left : left + tile] = content
+def assemble(tiles, gap=4, columns=GRID, fill=255):
+    """Tiles, (N, height, width, channels), as one picture, in rows of `columns`: `fill` in the gaps between them.
+
+    Nine of a puzzle make (3 tile + 2 gap, 3 tile + 2 gap, 3).
+    """
+    count, height, width, channels = tiles.shape
+    rows = math.ceil(count / columns)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    picture = np.full(shape, fill, dtype=tiles.dtype)
+    for place, tile in enumerate(tiles):
+        top, left = place // columns * (height + gap), place % columns * (width + gap)
+        picture[top : top + height, left : left + width] = tile
     return picture
 
 

@@ -17,7 +17,6 @@ from PIL import Image
 from helpers import course, data, jigsaw, study, zoo
 from helpers.plots import style
 from helpers.plots.filters import filter_pictures
-from helpers.plots.pages import mosaic
 
 FOLDER = course.ROOT / "site" / "images"
 PAPER = {"light": ("white", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # GitHub's own: page, ink
@@ -48,7 +47,9 @@ def hero(paper):
     branch(axes(0.245, 0.235, "keep the branch", xlim=(0, 10), ylim=(0, 7.6)), ink)
     pictures = filter_pictures(zoo.load("ours")["conv1_s1"][0])
     pictures = np.concatenate([pictures, np.full_like(pictures[..., :1], 255)], axis=-1)
-    axes(0.505, 0.25, "look at what it learnt").imshow(mosaic(pictures, 12, gap=0), interpolation="nearest")
+    axes(0.505, 0.25, "look at what it learnt").imshow(
+        jigsaw.assemble(pictures, 1, 12, fill=0), interpolation="nearest"
+    )
     for one in figure.axes:
         one.axis("off")
     bars(axes(0.795, 0.2, "use it on 100 classes", xlim=(0, 0.66), ylim=(-1, 1.6)), ink)

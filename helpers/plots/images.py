@@ -6,6 +6,7 @@ import textwrap
 import numpy as np
 from PIL import Image
 
+from helpers.jigsaw import assemble
 from helpers.plots.classes import bars_of
 from helpers.plots.pages import (
     EDGE,
@@ -16,7 +17,6 @@ from helpers.plots.pages import (
     columns_for,
     grids,
     headline,
-    mosaic,
     outline,
     page,
     picture,
@@ -70,7 +70,7 @@ def class_examples(image_set, per_class=8):
         row[: len(found)] = found
         look = {"ha": "right", "va": "center"}
         write(figure, left - 0.08, (label + 0.5) * step, image_set.class_names[label], **look)
-    picture(figure, left, 0, step * per_class, mosaic(rows.reshape(-1, *rows.shape[2:]), per_class))
+    picture(figure, left, 0, step * per_class, assemble(rows.reshape(-1, *rows.shape[2:]), 1, per_class))
     return figure
 
 

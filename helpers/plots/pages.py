@@ -12,6 +12,7 @@ from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox, TransformedBbox
 
+from helpers.jigsaw import assemble
 from helpers.plots.style import BLUE, LIVE_DPI, VERMILLION
 
 PAGE = 4.3  # inches, the width of an explorer's page: two fit into a notebook in a window of 1280 pixels
@@ -106,17 +107,6 @@ def columns_for(count):
     return math.ceil(math.sqrt(1.5 * count))
 
 
-def mosaic(pictures, columns, gap=255):
-    """(N, h, w, c) pictures as one, in rows of `columns`, with lines of `gap` between."""
-    count, height, width, channels = pictures.shape
-    rows = math.ceil(count / columns)
-    picture = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), gap, dtype=pictures.dtype)
-    for i, one in enumerate(pictures):
-        top, left = i // columns * (height + 1), i % columns * (width + 1)
-        picture[top : top + height, left : left + width] = one
-    return picture
-
-
 def grids(panels, columns, width, selected=None, right=0.0, numbered=()):
     """A page of grids side by side, each `width` inches wide. panels: [(title or None, pictures uint8 (N, h, w, 3))].
 
@@ -124,7 +114,7 @@ def grids(panels, columns, width, selected=None, right=0.0, numbered=()):
     outlined and have their place written into a corner.
     Returns (figure, inches from the top to the pictures, height of the highest).
     """
-    mosaics = [mosaic(pictures, columns) for _, pictures in panels]
+    mosaics = [assemble(pictures, 1, columns) for _, pictures in panels]
     lines = max(len(title.splitlines()) if title else 0 for title, _ in panels)
     top = TITLE + LINE * (lines - 1) if lines else EDGE
     inner = width - (2 * EDGE if len(panels) == 1 else 0.15)
