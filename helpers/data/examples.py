@@ -41,14 +41,11 @@ class Examples:
             data = self.transform(data)
         return np.ascontiguousarray(data, np.float32), self.labels[indices].astype(np.float32)
 
-    def batches(self, size, order=None):
-        """Yield (data, labels) over all examples in `order`; the last batch holds what is left, it is not dropped."""
-        order = np.arange(len(self)) if order is None else order
-        for start in range(0, len(order), size):
-            yield self.batch(order[start : start + size])
-
     def epoch(self, size, seed, epoch, rank=0, ranks=1):
-        """Yield all examples once, in batches, in the order that (seed, epoch) decides; of each batch `rank`'s part."""
+        """Yield all examples once, in batches, in the order that (seed, epoch) decides; of each batch `rank`'s part.
+
+        The last batch holds what is left, it is not dropped.
+        """
         order = np.random.default_rng([seed, epoch]).permutation(len(self))
         for start in range(0, len(order), size):
             yield self.batch(part(order[start : start + size], rank, ranks)[0])

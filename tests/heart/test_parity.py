@@ -143,7 +143,8 @@ def test_five_adam_iterations_with_weight_decay(recipe, tmp_path):
         optimizers.append(optimizer)
         states.append([v.value for v in optimizer.variables])
 
-    for iteration, (images, labels) in enumerate(data.batches(BATCH)):
+    for iteration, rows in enumerate(np.arange(len(data)).reshape(-1, BATCH)):
+        images, labels = data.batch(rows)
         feed(caffe_solver.net, images, labels)
         caffe_solver.step(1)
         (loss, _), gradients = gradient(values, images.transpose(0, 2, 3, 1), labels.astype(int))
