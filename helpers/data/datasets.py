@@ -96,8 +96,9 @@ class ImageSet:
 
 # A block of a photograph and the split it belongs to, in pixels; bottom and right are exclusive.
 Region = namedtuple("Region", "split top left bottom right")
-# A square of a photograph that becomes one crop: its class, its split, its top left corner and its side in pixels.
-Window = namedtuple("Window", "label split y x size")
+# A square of a photograph that becomes one crop: its class, its split, its top left corner and its side in pixels, and
+# the number of the block that it lies in.
+Window = namedtuple("Window", "label split y x size block")
 
 
 def load_photos():
@@ -148,8 +149,8 @@ def photo_windows(photos, per_class=(200, 50, 120)):
 def _draw_windows(photo, label, split, count):
     """`count` different windows of one photograph, each block and then each window size as likely as another."""
     rng = np.random.default_rng([label, SPLITS.index(split)])
-    regions = [region for region in photo_regions(*photo.shape[:2]) if region.split == split]
-    room = min(min(r.bottom - r.top, r.right - r.left) for r in regions)
+    regions = [(i, region) for i, region in enumerate(photo_regions(*photo.shape[:2])) if region.split == split]
+    room = min(min(r.bottom - r.top, r.right - r.left) for _, r in regions)
     sizes = [size for size in WINDOW_SIZES if size <= room]
     if not sizes:
         raise ValueError(
@@ -158,19 +159,13 @@ def _draw_windows(photo, label, split, count):
         )
     windows = {}  # a dictionary for its order: keys are the windows
     while len(windows) < count:
-        region = regions[rng.integers(len(regions))]
+        block, region = regions[rng.integers(len(regions))]
         size = sizes[rng.integers(len(sizes))]
         y = int(rng.integers(region.top, region.bottom - size + 1))
         x = int(rng.integers(region.left, region.right - size + 1))
         if photo[y : y + size, x : x + size].mean(axis=2).std() >= FLAT:
-            windows[Window(label, split, y, x, size)] = None
+            windows[Window(label, split, y, x, size, block)] = None
     return list(windows)
-
-
-def _block(photo, window):
-    """The number of the block that a window lies in."""
-    regions = photo_regions(*photo.shape[:2])
-    return next(i for i, r in enumerate(regions) if r.top <= window.y < r.bottom and r.left <= window.x < r.right)
 
 
 def load_photo_crops(per_class=(200, 50, 120)):
@@ -187,7 +182,7 @@ def load_photo_crops(per_class=(200, 50, 120)):
         # Cut first, then shrink: Pillow's `box` argument would let the filter reach pixels outside the window.
         cuts = (arrays[w.label][w.y : w.y + w.size, w.x : w.x + w.size] for w in own)
         images = np.concatenate([preprocessing.resize(cut[None], CROP_SIZE) for cut in cuts])
-        blocks = np.array([f"{list(photos)[w.label]}, block {_block(arrays[w.label], w)}" for w in own])
+        blocks = np.array([f"{list(photos)[w.label]}, block {w.block}" for w in own])
         image_sets.append(ImageSet(images, np.array([window.label for window in own], np.int64), tuple(photos), blocks))
     return tuple(image_sets)
 
