@@ -267,11 +267,10 @@ def _normalise_rows(rows, out):
     np.divide(out, np.where(deviation > 0, deviation, 1), out=out)
 
 
-def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE, grey=0.0, shift=0):
+def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE):
     """Puzzles to train on: for each a random photograph, nine fresh tiles and a random permutation.
 
     photos: a sequence of uint8 (height, width, 3) RGB arrays. permutations: (m, 9).
-    grey: share of the puzzles shown in grey (paper, section 4: 0.3). shift: see cut_tiles.
     Returns uint8 (count, 9, tile, tile, 3), tiles in shuffled order, and int64 (count,): the row of the permutation.
     Raises ValueError as cut_tiles and shuffle_tiles do.
     """
@@ -280,9 +279,7 @@ def puzzles(photos, permutations, count, rng, cell=CELL, tile=TILE, grey=0.0, sh
     chosen = rng.integers(len(photos), size=count)
     tiles = np.empty((count, GRID * GRID, tile, tile, 3), dtype=np.uint8)
     for puzzle, photo, label in zip(tiles, chosen, labels):
-        puzzle[...] = shuffle_tiles(cut_tiles(photos[photo], cell, tile, rng, shift), permutations[label])
-        if grey and rng.random() < grey:
-            puzzle[...] = grey_tiles(puzzle)
+        puzzle[...] = shuffle_tiles(cut_tiles(photos[photo], cell, tile, rng), permutations[label])
     return tiles, labels
 
 

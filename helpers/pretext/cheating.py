@@ -35,25 +35,22 @@ class Kind:
     variation: jigsaw.Variation = CAREFUL
 
 
-def _without_gap():
-    """Cells of a tile's size. The square shrinks with them, so that one pixel still shows as much of a photograph."""
-    shrunk = experiments.TILE / experiments.CELL
-    return Kind(experiments.TILE, replace(CAREFUL, scale=tuple(shrunk * share for share in CAREFUL.scale)))
-
-
+# Without a gap cells are as small as tiles. The square shrinks with them, so that one pixel still shows as much of a
+# photograph.
+SHRUNK = tuple(experiments.TILE / experiments.CELL * share for share in CAREFUL.scale)
 KINDS = {
     "all precautions": Kind(),
-    "no gap": _without_gap(),
+    "no gap": Kind(experiments.TILE, replace(CAREFUL, scale=SHRUNK)),
     "no normalisation of each tile": Kind(variation=replace(CAREFUL, per_tile=False)),
     "no grey, no colour shift": Kind(variation=replace(CAREFUL, grey=0.0, shift=0)),
 }
 
 
-def stream(photos, kind, size, batch_size, workers=0):
+def stream(photos, kind, size, batch_size):
     """A Stream of puzzles of one Kind."""
     permutations = jigsaw.choose_permutations(experiments.PERMUTATIONS)
     task = tasks.Puzzles(permutations, kind.variation, kind.cell, experiments.TILE)
-    return puzzle_stream.Stream(task, photos, size, batch_size, workers)
+    return puzzle_stream.Stream(task, photos, size, batch_size, workers=0)
 
 
 def exam(photos, kind):
@@ -62,11 +59,11 @@ def exam(photos, kind):
     return Examples(*puzzles, lambda batch: jigsaw.to_caffe(batch, per_tile=kind.variation.per_tile))
 
 
-def train(photos, name, workers=0):
+def train(photos, name):
     """The Run of the small CFN on puzzles of the Kind `name`. photos: Photos, split as trunks.train splits them."""
     trained, held_out = photos.split(trunks.HELD_OUT_EVERY)
     recipe = recipes.PUZZLES_CHEATING
-    with stream(trained, KINDS[name], EPOCH_PUZZLES, recipe.batch_size, workers) as training:
+    with stream(trained, KINDS[name], EPOCH_PUZZLES, recipe.batch_size) as training:
         folder = course.run_folder(f"cheating_{name.replace(' ', '_').replace(',', '')}")
         return solver.fit(
             experiments.pretext_net(), recipe, training, exam(held_out, KINDS[name]), folder, progress=False

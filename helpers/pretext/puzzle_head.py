@@ -123,14 +123,11 @@ def tile_features(photos, folder):
     solved, rounds = np.arange(1, 10), []
     for cut in range(CUTS):
         tiles = [jigsaw.varied_puzzle(photos[i], solved, np.random.default_rng([cut, i])) for i in range(len(photos))]
-        images = Examples(np.concatenate(tiles), np.zeros(9 * len(photos)), _to_branch)
+        labels = np.zeros(9 * len(photos))
+        images = Examples(np.concatenate(tiles), labels, lambda batch: jigsaw.to_caffe(batch[:, None]))
         rounds.append(features.cached(folder, net, images).inputs.astype(np.float16))
         print(f"pool5 of {9 * len(photos):,} tiles, {cut + 1} of {CUTS}", flush=True)
     return np.concatenate(rounds).reshape(CUTS * len(photos), 9, *rounds[0].shape[1:])
-
-
-def _to_branch(tiles):
-    return np.moveaxis(jigsaw.normalise_tiles(tiles), -1, 1)
 
 
 def train(photos, folder, seed=0):
