@@ -72,7 +72,6 @@ study: $(SETUP)
 check-recorded: $(SETUP)
 	$(PYTHON) -m helpers.study --check
 	$(PYTHON) scripts/results.py --check
-	$(PYTHON) -m helpers.study.ledger
 
 results: $(SETUP)
 	$(PYTHON) scripts/results.py

@@ -1,8 +1,6 @@
 """The full-size study: plan, trainings, records, results, claims, ledger. `python -m helpers.study` carries it out."""
 
-import importlib
-
-from helpers.study import claims, measures
+from helpers.study import claims, ledger, measures
 from helpers.study.plan import EPOCHS, FEW, PROBED, SECTIONS, SEEDS, TRUNKS, everything
 from helpers.study.records import DONE, NOT_RUN, label, load, names
 from helpers.study.results import interval, long_enough, over_recipes, over_scales, over_seeds, rows
@@ -10,13 +8,6 @@ from helpers.study.runner import at_full_size
 
 __all__ = [
     "DONE", "EPOCHS", "FEW", "NOT_RUN", "PROBED", "SECTIONS", "SEEDS", "TRUNKS", "at_full_size", "claims",
-    "everything", "interval", "label", "load", "long_enough", "measures", "names", "over_recipes", "over_scales",
-    "over_seeds", "rows",
+    "everything", "interval", "label", "ledger", "load", "long_enough", "measures", "names", "over_recipes",
+    "over_scales", "over_seeds", "rows",
 ]  # fmt: skip
-
-
-def __getattr__(name):
-    """`ledger`, imported when it is asked for: a command that runs must not be here before."""
-    if name == "ledger":
-        return importlib.import_module("helpers.study.ledger")
-    raise AttributeError(f"helpers.study has no {name!r}")

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 
-from helpers.study import plan, records, trainings
+from helpers.study import ledger, plan, records, trainings
 from helpers.study.runner import RESERVE, finished, run_one
 
 
@@ -23,7 +23,7 @@ def arguments(words=None):
     add("--nets", type=int, default=1, help="... at most so many of whole nets; the others train fc6 on one core each")
     add("--scheduler", metavar="ADDRESS", help="Dask's, tcp://HOST:8786, of machines that share this folder")
     add("--not-run", metavar="REASON", help="record the chosen runs that have no record as not run")
-    add("--check", action="store_true", help="compare recorded/ with its own histories and with the plan")
+    add("--check", action="store_true", help="compare recorded/ with its histories, it and the ledger with the plan")
     add("--again", action="store_true", help="train the chosen runs from the start, whatever is there of them")
     add("--dry", action="store_true", help="everything once on 200 images for one epoch, recorded nowhere")
     options = parser.parse_args(words)
@@ -53,7 +53,8 @@ def main(words=None):
     options = arguments(words)
     until = time.time() + options.seconds
     if options.check:
-        return not records.check(list(plan.everything()))
+        checked = records.check(list(plan.everything())), ledger.check()
+        return not all(checked)
     runs = chosen(options.only)
     if options.list:
         for planned in runs:

@@ -1,11 +1,10 @@
 """The ledger: every claim of the report as a row, beside what this course measured, with a verdict.
 
-Nothing is typed: see claims. `python -m helpers.study.ledger` checks it, as does `make check-recorded`.
+Nothing is typed: see claims. `python -m helpers.study --check` checks it, as does `make check-recorded`.
 """
 
 import json
 import re
-import sys
 
 import numpy as np
 import pandas as pd
@@ -120,11 +119,12 @@ def _lines(notebook):
     return "".join("".join(cell["source"]) + "\n" for cell in cells if cell["cell_type"] == "markdown").splitlines()
 
 
-if __name__ == "__main__":
-    wrong = problems()
-    for problem in wrong:
+def check():
+    """Print what is wrong with the ledger and return True when nothing is."""
+    found = problems()
+    for problem in found:
         print(f"[FAIL] ledger: {problem}")
-    if not wrong:
+    if not found:
         verdicts = table()["verdict"].value_counts()
         print("[OK]   ledger: " + ", ".join(f"{verdicts.get(verdict, 0)} {verdict}" for verdict in VERDICTS))
-    sys.exit(bool(wrong))
+    return not found
