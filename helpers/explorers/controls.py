@@ -6,6 +6,7 @@ Plain ipywidgets, in what versions 7 and 8 have in common. What a student can cl
 import functools
 import gc
 import inspect
+import pathlib
 import uuid
 
 import anywidget
@@ -39,21 +40,7 @@ class Clicks(anywidget.AnyWidget):
     cell is that cell's own.
     """
 
-    _esm = """
-    function render({ model }) {
-        const stop = new AbortController();
-        document.addEventListener("click", ({ target, clientX, clientY }) => {
-            const panel = target.tagName === "IMG" && target.closest("[class*='clicks-']");
-            if (!panel) return;
-            const name = /clicks-([0-9a-f]+)/.exec(panel.className)[1];
-            const box = target.getBoundingClientRect();
-            model.set("click", [name, (clientX - box.left) / box.width, (clientY - box.top) / box.height]);
-            model.save_changes();
-        }, { signal: stop.signal });
-        return () => stop.abort();
-    }
-    export default { render };
-    """
+    _esm = pathlib.Path(__file__).with_name("clicks.js")
     click = traitlets.List().tag(sync=True)
 
 
