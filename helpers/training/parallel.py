@@ -63,14 +63,12 @@ class Team:
 
     def wait(self):
         """Return when all processes have called this."""
-        if self.rank:
-            self._send(self.pipes[0], None)
-            self._receive(self.pipes[0])
-        else:
-            for pipe in self.pipes:
-                self._receive(pipe)
-            for pipe in self.pipes:
+        for pipe in self.pipes:
+            if self.rank:
                 self._send(pipe, None)
+            else:
+                self._receive(pipe)
+        self.share()
 
     def _send(self, pipe, value):
         try:
