@@ -1,8 +1,5 @@
 """The explorer of mistakes: a confusion matrix with the images behind each cell."""
 
-import functools
-from dataclasses import dataclass
-
 import numpy as np
 from ipywidgets import Layout, Select
 
@@ -22,10 +19,16 @@ def mistakes(probabilities, images, labels, class_names):
 
     probabilities: (N, classes), as evaluation.probabilities gives. images: uint8 (N, H, W, 3). labels: (N,).
     """
-    panels = MistakePanels(probabilities, images, labels, class_names, evaluation.confusion(probabilities, labels))
-    frequent = panels.frequent()
-    names = [(name.replace("_", " "), label) for label, name in enumerate(class_names)]
+    counts, said = evaluation.confusion(probabilities, labels), evaluation.predicted(probabilities)
+    accuracies = np.diag(counts) / np.maximum(counts.sum(axis=1), 1)
+    order = best_and_worst(accuracies, EXTREMES).tolist()
+    # drawn once: only the outlines move
+    drawn = pixels(plots.confusion(counts, class_names, PAGE))
+    bars = pixels(plots.per_class(accuracies, class_names, EXTREMES, PAGE))
+    names = [name.replace("_", " ") for name in class_names]
+    frequent = _frequent(counts, names)
     true, predicted = frequent[0][1] if frequent else (0, 0)
+    options = [(name, label) for label, name in enumerate(names)]
     controls = {
         "frequent": Select(
             options=frequent,
@@ -35,8 +38,8 @@ def mistakes(probabilities, images, labels, class_names):
             style=WORDS,
             layout=Layout(width="30em", max_width="100%"),
         ),
-        "true": choice("true class", names, true),
-        "predicted": choice("predicted class", names, predicted),
+        "true": choice("true class", options, true),
+        "predicted": choice("predicted class", options, predicted),
         "beside": choice("beside it", ["images of the cell", "accuracy by class", "surest mistakes"]),
     }
 
@@ -48,81 +51,43 @@ def mistakes(probabilities, images, labels, class_names):
         controls["frequent"].value = cell if cell in dict(map(reversed, frequent)) else None
 
     def select(across, down):
-        height = PAGE * len(panels.drawn) / panels.drawn.shape[1]
-        cell = cell_at(across, down, height, len(class_names))
+        cell = cell_at(across, down, PAGE * len(drawn) / drawn.shape[1], len(names))
         controls["true"].value, controls["predicted"].value = cell
         adjust("true")
 
-    shown = [panels.matrix, panels.images_beside, panels.words]
-    travels = {"frequent": [cell for _, cell in frequent[:TRAVEL]]} if frequent else {}
-    return Explorer(controls, shown, adjust, (panels.matrix, select), travels=travels)
+    def matrix(true, predicted):
+        figure = with_cell(drawn, (true, predicted), len(names))
+        return figure, f"Confusion matrix; outlined: {names[true]} taken for {names[predicted]}."
 
-
-@dataclass(frozen=True, eq=False)
-class MistakePanels:
-    """The panels of `mistakes`; its arguments and the confusion matrix (classes, classes)."""
-
-    probabilities: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple
-    counts: np.ndarray
-
-    @functools.cached_property
-    def drawn(self):
-        """The matrix, drawn once: only the outline moves."""
-        return pixels(plots.confusion(self.counts, self.class_names, PAGE))
-
-    @functools.cached_property
-    def bars(self):
-        """(accuracies, the classes shown, the best first, their bars drawn)."""
-        accuracies = np.diag(self.counts) / np.maximum(self.counts.sum(axis=1), 1)
-        drawn = pixels(plots.per_class(accuracies, self.class_names, EXTREMES, PAGE))
-        return accuracies, best_and_worst(accuracies, EXTREMES), drawn
-
-    def frequent(self, most=30):
-        """The cells off the diagonal that hold most images, [(words, (true, predicted))], the fullest first."""
-        off = self.counts - np.diag(np.diag(self.counts))
-        order = np.argsort(-off, axis=None, kind="stable")[: min(most, np.count_nonzero(off))]
-        cells = [tuple(map(int, np.unravel_index(place, off.shape))) for place in order]
-        return [(f"{self._name(t)} taken for {self._name(p)}: {off[t, p]}", (t, p)) for t, p in cells]
-
-    def matrix(self, true, predicted):
-        figure = with_cell(self.drawn, (true, predicted), len(self.class_names))
-        return figure, f"Confusion matrix; outlined: {self._name(true)} taken for {self._name(predicted)}."
-
-    def images_beside(self, beside, true, predicted):
+    def images_beside(beside, true, predicted):
         if beside == "accuracy by class":
-            accuracies, order, drawn = self.bars
-            figure = with_row(drawn, order.tolist().index(true) if true in order else None)
-            return figure, f"Accuracy of each class, sorted; {self._name(true)} has {accuracies[true]:.0%}."
+            figure = with_row(bars, order.index(true) if true in order else None)
+            return figure, f"Accuracy of each class, sorted; {names[true]} has {accuracies[true]:.0%}."
         if beside == "surest mistakes":
-            chosen = evaluation.most_confident_errors(self.probabilities, self.labels, SHOWN)
-            title = "surest mistakes"
+            chosen, title = evaluation.most_confident_errors(probabilities, labels, SHOWN), "surest mistakes"
         else:
-            said = evaluation.predicted(self.probabilities)
-            chosen = np.flatnonzero((self.labels == true) & (said == predicted))
-            chosen = chosen[np.argsort(-self.probabilities[chosen, predicted], kind="stable")]
-            title = (
-                f"{self._name(true)} taken for {self._name(predicted)}"
-                if true != predicted
-                else f"{self._name(true)}, recognised"
-            )
-        return self._sheet(chosen[:SHOWN], title), f"{title}: {len(chosen[:SHOWN])} images, the surest first."
+            chosen = np.flatnonzero((labels == true) & (said == predicted))
+            chosen = chosen[np.argsort(-probabilities[chosen, predicted], kind="stable")][:SHOWN]
+            other = true != predicted
+            title = f"{names[true]} taken for {names[predicted]}" if other else f"{names[true]}, recognised"
+        captions = [f"{names[labels[i]]} →\n{names[said[i]]} {probabilities[i, said[i]]:.0%}" for i in chosen]
+        figure = plots.image_grid(images[chosen], captions, 4, title, PAGE, 8.5, "no image is in this cell")
+        return figure, f"{title}: {len(chosen)} images, the surest first."
 
-    def words(self, true, predicted):
-        row = self.counts[true]
+    def words(true, predicted):
+        row = counts[true]
         return (
-            f"Of {row.sum()} images of <b>{self._name(true)}</b>, {row[true]} are recognised and {row[predicted]} are "
-            f"taken for <b>{self._name(predicted)}</b>."
+            f"Of {row.sum()} images of <b>{names[true]}</b>, {row[true]} are recognised and {row[predicted]} are "
+            f"taken for <b>{names[predicted]}</b>."
         )
 
-    def _sheet(self, chosen, title):
-        captions = [
-            f"{self._name(self.labels[i])} →\n{self._name(said)} {self.probabilities[i, said]:.0%}"
-            for i, said in zip(chosen, evaluation.predicted(self.probabilities[chosen]))
-        ]
-        return plots.image_grid(self.images[chosen], captions, 4, title, PAGE, 8.5, "no image is in this cell")
+    travels = {"frequent": [cell for _, cell in frequent[:TRAVEL]]} if frequent else {}
+    return Explorer(controls, [matrix, images_beside, words], adjust, (matrix, select), travels=travels)
 
-    def _name(self, label):
-        return self.class_names[label].replace("_", " ")
+
+def _frequent(counts, names, most=30):
+    """The cells off the diagonal that hold most images, [(words, (true, predicted))], the fullest first."""
+    off = counts - np.diag(np.diag(counts))
+    order = np.argsort(-off, axis=None, kind="stable")[: min(most, np.count_nonzero(off))]
+    cells = [tuple(map(int, np.unravel_index(place, off.shape))) for place in order]
+    return [(f"{names[t]} taken for {names[p]}: {off[t, p]}", (t, p)) for t, p in cells]
