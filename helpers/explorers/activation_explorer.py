@@ -1,7 +1,5 @@
 """The explorer of activations: images on their way through a branch, blob by blob."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from helpers import nets, plots, weights
@@ -24,7 +22,7 @@ def activations(layers, branch, examples, class_names, images=16):
     weights.transplant(layers, net, (*nets.CONVOLUTIONS, "fc6"))
     names = [f"{i}: {class_names[label]}" for i, label in enumerate(examples.labels[:images])]
     looks = [inspection.look(net, image, examples.transform) for image in examples.inputs[:images]]
-    panels = ActivationPanels(looks, inspection.receptive_fields(branch), class_names)
+    fields = inspection.receptive_fields(branch)
     blobs = [(f"{name}: {' × '.join(map(str, blob.shape))}", name) for name, blob in looks[0].blobs.items()]
     controls = {
         "image": choice("image", list(zip(names, range(images)))),
@@ -37,7 +35,7 @@ def activations(layers, branch, examples, class_names, images=16):
         "column": slider("column", 0, 0, 0),
     }
 
-    def blob():
+    def shown():
         return looks[controls["image"].value].blobs[controls["blob"].value]
 
     def adjust(name):
@@ -51,65 +49,52 @@ def activations(layers, branch, examples, class_names, images=16):
             names.append(f"{len(names)}: your own")
             controls["image"].options = list(zip(names, range(len(names))))
             controls["image"].value = len(names) - 1
-        for control, size in zip(("channel", "row", "column"), blob().shape):
+        for control, size in zip(("channel", "row", "column"), shown().shape):
             controls[control].max = size - 1
         if name in ("row", "column"):
             controls["strongest"].value = False
         if controls["strongest"].value:
-            channel = blob()[controls["channel"].value]
+            channel = shown()[controls["channel"].value]
             controls["row"].value, controls["column"].value = map(
                 int, np.unravel_index(channel.argmax(), channel.shape)
             )
 
     def select(across, down):
-        channel, row, column = unit_in_grid(across, down, blob().shape)
+        channel, row, column = unit_in_grid(across, down, shown().shape)
         controls["strongest"].value = False
         controls["channel"].value, controls["row"].value, controls["column"].value = channel, row, column
 
-    adjust("blob")
-    shown = [panels.seen, panels.channels, panels.unit, panels.classes, panels.words]
-    travels = {"blob": [name for name in looks[0].blobs if name.startswith(("conv", "pool5"))]}
-    return Explorer(controls, shown, adjust, (panels.channels, select), travels=travels)
-
-
-@dataclass(frozen=True, eq=False)
-class ActivationPanels:
-    """The panels of `activations`: looks (a list of inspection.Look), {blob: inspection.Field}, class names."""
-
-    looks: list
-    fields: dict
-    class_names: tuple
-
-    def seen(self, image, blob, row, column):
-        picture = self.looks[image].image
-        top, left, bottom, right = self.fields[blob].box(row, column, len(picture))
+    def seen(image, blob, row, column):
+        picture = looks[image].image
+        top, left, bottom, right = fields[blob].box(row, column, len(picture))
         figure = seen_by_unit(picture, (top, left, bottom, right))
-        return (
-            figure,
-            f"The image; outlined rows {top} to {bottom - 1}, columns {left} to {right - 1}: what the unit sees.",
-        )
+        part = f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
+        return figure, f"The image; outlined {part}: what the unit sees."
 
-    def channels(self, image, blob, channel, scaling):
-        values = self.looks[image].blobs[blob]
+    def channels(image, blob, channel, scaling):
+        values = looks[image].blobs[blob]
         figure = plots.activations(values, None, scaling, f"{blob}: {len(values)} channels", channel, PAGE, scale=False)
         return figure, f"All {len(values)} channels of {blob} for this image; channel {channel} is outlined."
 
-    def unit(self, image, blob, channel, row, column):
-        values = self.looks[image].blobs[blob][channel]
-        figure = channel_detail(values, (row, column), f"channel {channel} of {blob}")
+    def unit(image, blob, channel, row, column):
+        figure = channel_detail(looks[image].blobs[blob][channel], (row, column), f"channel {channel} of {blob}")
         return figure, f"Channel {channel} of {blob}; the unit at row {row}, column {column} is outlined."
 
-    def classes(self, image):
-        look = self.looks[image]
-        likeliest = self.class_names[look.probabilities.argmax()]
-        figure = class_view(look.image, look.probabilities, self.class_names, look.occlusion)
+    def classes(image):
+        look = looks[image]
+        likeliest = class_names[look.probabilities.argmax()]
+        figure = class_view(look.image, look.probabilities, class_names, look.occlusion)
         return figure, f"The five likeliest classes, first {likeliest}, and where hiding a square makes it less likely."
 
-    def words(self, image, blob, channel, row, column):
-        look, field = self.looks[image], self.fields[blob]
+    def words(image, blob, channel, row, column):
+        look, field = looks[image], fields[blob]
         value, likeliest = look.blobs[blob][channel, row, column], look.probabilities.argmax()
         return (
-            f"The net says <b>{self.class_names[likeliest]}</b> ({look.probabilities[likeliest]:.0%}). The unit of "
+            f"The net says <b>{class_names[likeliest]}</b> ({look.probabilities[likeliest]:.0%}). The unit of "
             f"{blob} at channel {channel}, row {row}, column {column} answers <b>{value:.3g}</b>. Units of {blob} see "
             f"{field.size} × {field.size} pixels, each {field.stride} further than its neighbour."
         )
+
+    adjust("blob")
+    travels = {"blob": [name for name in looks[0].blobs if name.startswith(("conv", "pool5"))]}
+    return Explorer(controls, [seen, channels, unit, classes, words], adjust, (channels, select), travels=travels)
