@@ -102,6 +102,19 @@ def _built(net, phase):
         return caffe.Net(file.name, phase)
 
 
+def _readable(built):
+    """A caffe.Net whose blobs all hold something: Caffe builds others, and ends the process when such a blob is read.
+
+    pooling_layer.cpp makes one, without padding, of a window that is larger than its map.
+    """
+    for name, blob in built.blobs.items():
+        if 0 in blob.shape:
+            words = f"the blob {name} would have the shape {tuple(blob.shape)}; is a window larger than its map?"
+            print(words, file=sys.stderr)
+            raise ValueError(words)
+    return built
+
+
 def _tried(net, phase, question):
     """question(caffe.Net) of a prototxt message in a copy of this process: a CHECK that fails ends the copy alone.
 
@@ -116,7 +129,7 @@ def _tried(net, phase, question):
                 os.dup2(said.fileno(), 2)
                 sys.stderr = open(2, "w", closefd=False)
                 caffe.set_mode_cpu()
-                pickle.dump(question(_built(net, phase)), answer)
+                pickle.dump(question(_readable(_built(net, phase))), answer)
                 answer.flush()
                 os._exit(0)
             except BaseException as error:

@@ -290,6 +290,12 @@ def test_memory_data_has_its_shape_in_the_prototxt():
             message('layer { name: "p" type: "Python" top: "x" python_param { module: "no_such" layer: "L" } }'),
             "No module named 'no_such'",
         ),
+        (
+            message(
+                INPUT + 'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { kernel_size: 99 } }'
+            ),
+            r"the blob p would have the shape \(.*\); is a window larger than its map\?",
+        ),
     ],
 )
 def test_what_caffe_cannot_build_is_an_exception_in_its_words(net, reason):
