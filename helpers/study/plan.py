@@ -19,7 +19,7 @@ FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of it
 # trunks of our own with as many passes of a tile each, see trainings.start_weights: a task each on the photographs of
 # Caltech-101, and the labels of Tiny ImageNet
 TASKS = ("puzzles", "rotations", "labels")
-TRUNKS = (*TASKS, "tiny_imagenet")
+TRUNKS = {task: task for task in TASKS} | {"tiny_imagenet": "labels of Tiny ImageNet"}  # name: what it learnt
 CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does
     "batch_256": {"recipe": {"batch_size": 256}},
     # post hoc, since the rule stopped it in the first epochs: as many iterations without improvement as with 128

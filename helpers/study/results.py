@@ -143,9 +143,8 @@ def _told(accuracies):
     return f"{mean:.1%}" if len(accuracies) == 1 else f"{mean:.1%} ± {half:.1%}"
 
 
-def _alike(start):
-    """(accuracies of that start's runs in `long_enough`, the same in words)."""
-    table = long_enough()
+def _alike(table, start):
+    """(accuracies of that start's runs in `table`, which is `long_enough`, the same in words)."""
     values = table[table["start"] == start]["test_accuracy"].tolist()
     return values, _told(values) if values else "not run"
 
@@ -155,7 +154,7 @@ def transfer(start="jigsaw"):
 
     start: as a Planned's.
     """
-    source = {"jigsaw": "puzzles", "tiny_imagenet": "labels of Tiny ImageNet"}.get(start, start)
+    source = {"jigsaw": "puzzles", **plan.TRUNKS}[start]
     lines = [
         f"| CIFAR-100, test accuracy | from {source} | seeds | random (He) | seeds | difference |",
         "|---" * 6 + "|",
@@ -176,7 +175,8 @@ def transfer(start="jigsaw"):
             for name in pair
         ]
         lines.append(_compared(title, done, [measured(name) for name in pair]))
-    done, told = zip(_alike(start), _alike("he"))
+    alike = long_enough()
+    done, told = zip(_alike(alike, start), _alike(alike, "he"))
     lines.append(_compared(f"fine-tuned, each seed for {plan.EPOCHS} epochs or more", done, told))
     lines += [
         "",
@@ -212,7 +212,8 @@ def markdown():
         cells = [measured(names[column]) if column in names else "" for column in columns]
         lines.append(f"| {title} | {f'{reported:.2%}' if reported else ''} | " + " | ".join(cells) + " |")
         if title == "CIFAR-100, fine-tuning":
-            cells = [_alike(start)[1] for start in STARTS]
+            alike = long_enough()
+            cells = [_alike(alike, start)[1] for start in STARTS]
             lines.append(f"| the same, each seed for {plan.EPOCHS} epochs or more |  | " + " | ".join(cells) + " |")
     made = [records.load(name).result.get("made") for name in records.names()]
     dates, devices = (sorted({one[key] for one in made if one}) for key in ("date", "device"))
