@@ -9,7 +9,7 @@ from scipy import stats
 from helpers import recipes
 from helpers.study import plan, records
 
-STARTS = {"jigsaw": "jigsaw (ours)", "he": "random"} | {task: task for task in plan.TASKS}
+STARTS = {"jigsaw": "jigsaw (ours)", "he": "random"} | plan.TRUNKS
 ON_81 = r"fruits360_81_\w+_last_layer_{start}"  # the names of those runs on every draw of 81 classes, see spread
 # row of the table: (what the report says, {column: names of the runs without their seeds})
 ROWS = {
@@ -224,8 +224,8 @@ def markdown():
         "trained trunk share it, so it is the luck of what was trained on it; each random seed draws a new one. "
         "Columns: what the convolutions start from. A run counts at the epoch of its lowest validation loss. "
         "Fruits-360's last layers: of each draw of classes the mean of its seeds, ± over the "
-        "draws; its whole nets: the first draw. The last three columns: trunks that learnt from the photographs of "
-        "Caltech-101, with as many passes of a tile each, far fewer than the first had (`recorded/trunks`). `make "
-        "results` writes this table from `recorded/`, `make check-recorded` checks it.",
+        "draws; its whole nets: the first draw. The last four columns: trunks that had as many passes of a tile each, "
+        "far fewer than the first, over the photographs of Caltech-101 and, the last, of Tiny ImageNet "
+        "(`recorded/trunks`). `make results` writes this table from `recorded/`, `make check-recorded` checks it.",
     ]
     return "\n".join(lines) + "\n"
