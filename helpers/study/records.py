@@ -43,7 +43,7 @@ class Record:
         return dict(zip(arrays["epochs"].tolist(), arrays["filters"]))
 
     def predictions(self):
-        """(predicted, true, class names): uint8 (N,) twice, in evaluation.digest_order of the test images, and str."""
+        """(predicted, true, class names): uint8 (N,) twice, and str; the test images by class, as `write` sorts them."""
         arrays = np.load(self.folder / "predictions.npz")
         return arrays["predicted"], arrays["true"], arrays["classes"]
 
@@ -116,7 +116,9 @@ def write(run, planned, command, start, filters=None, predictions=None, into=Non
     """Record a solver.Run under planned.name, whole or not at all; an older record of that name is replaced.
 
     planned: frozen dataclass with a field `name`. start: fingerprint of the initial weights, None for fillers.
-    filters: {epoch: array}. predictions: (predicted, true, class names). into: another folder than root().
+    filters: {epoch: array}. predictions: (predicted, true, class names), the test images in an order that does not
+    change from run to run; they are kept sorted by class, in which they need half the bytes. into: another folder than
+    root().
     """
     rounded = run.history.round({column: DIGITS for column in run.history if column != "learning_rate"})
     rounded["learning_rate"] = [float(f"{rate:.{DIGITS}g}") for rate in run.history["learning_rate"]]
@@ -126,7 +128,8 @@ def write(run, planned, command, start, filters=None, predictions=None, into=Non
         arrays["conv1"] = {"epochs": sorted(filters), "filters": stacked}
     if predictions:
         predicted, true, classes = predictions
-        bytes_ = {"predicted": np.asarray(predicted, np.uint8), "true": np.asarray(true, np.uint8)}
+        order = np.argsort(true, kind="stable")
+        bytes_ = {"predicted": np.asarray(predicted, np.uint8)[order], "true": np.asarray(true, np.uint8)[order]}
         arrays["predictions"] = bytes_ | {"classes": classes}
     _publish(planned, {"command": command, "start": start} | _rounded(run.result), into, arrays, rounded)
 
@@ -210,6 +213,8 @@ def problems(record):
     if (record.folder / "predictions.npz").exists():
         predicted, true, _ = record.predictions()
         expect("test_accuracy", result["test_accuracy"], (predicted == true).mean())
+        if (true[1:] < true[:-1]).any():
+            found.append(f"{name}: the predictions are not sorted by class, so they cannot stand beside another run's")
     return found
 
 
