@@ -91,7 +91,8 @@ def figures():
     """{name: Figure}: three of the notebooks' curves, as small as a README wants them."""
     rows = study.rows().query("data == 'cifar100'")
     by_layer = study.over_seeds(rows.query("section in ['feature', 'last layer']"), ["start", "feature"])
-    names = {"jigsaw": "puzzles, shipped"} | study.TRUNKS | {"he": "random"}
+    tasks = ("puzzles", "rotations", "labels")  # of the same photographs; the table has Tiny ImageNet's labels as well
+    names = {"jigsaw": "puzzles, shipped"} | {task: task for task in tasks} | {"he": "random"}
     names = {start: words for start, words in names.items() if start in by_layer.index}
     budgets = rows.query("section in ['labels', 'last layer']").fillna({"per_class": 425})
     by_labels = study.over_seeds(budgets, ["start", "per_class"])
@@ -122,7 +123,7 @@ def small(title, xlabel, curves):
     with rc_context(style.COURSE | {"font.size": 12}):
         figure = Figure(figsize=(4, 3), layout="constrained")
         axes = figure.add_subplot(xlabel=xlabel, ylabel="accuracy (%)", title=title)
-        for marker, (words, curve), hue in zip("osDv^P", curves.items(), style.hues(curves).values()):
+        for marker, (words, curve), hue in zip("osDv^", curves.items(), style.hues(curves).values()):
             axes.plot(curve.index, 100 * curve, marker=marker, color=hue, label=words)
         axes.legend(loc="best", ncols=1 + (len(curves) > 2), fontsize=10)
         axes.set_ylim(0, 60)

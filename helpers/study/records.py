@@ -43,7 +43,7 @@ class Record:
         return dict(zip(arrays["epochs"].tolist(), arrays["filters"]))
 
     def predictions(self):
-        """(predicted, true, class names): uint8 (N,) twice, and str; the test images by class, as `write` sorts them."""
+        """(predicted, true, class names): uint8 (N,) twice, and str; sorted by true class, see `write`."""
         arrays = np.load(self.folder / "predictions.npz")
         return arrays["predicted"], arrays["true"], arrays["classes"]
 

@@ -234,6 +234,16 @@ def test_a_tampered_history_is_found(record, capsys):
     assert "epoch 5 is better than the best epoch, 3" in capsys.readouterr().out
 
 
+def test_predictions_are_kept_by_class_and_another_order_is_found(record, capsys):
+    """Two runs are compared image by image, so all of them need one order."""
+    predicted, true, classes = records.load("made_up").predictions()
+    assert true.tolist() == [0, 0, 1, 2] and predicted.tolist() == [0, 3, 1, 2]
+    order = [0, 2, 3, 1]
+    np.savez(record / "predictions.npz", predicted=predicted[order], true=true[order], classes=classes)
+    assert not records.check(["made_up"])
+    assert "made_up: the predictions are not sorted by class" in capsys.readouterr().out
+
+
 def test_what_is_missing_or_unplanned_is_named(record, capsys):
     assert not records.check(["made_up", "another"])
     assert "another: planned, but not recorded" in capsys.readouterr().out
