@@ -91,8 +91,7 @@ def figures():
     """{name: Figure}: three of the notebooks' curves, as small as a README wants them."""
     rows = study.rows().query("data == 'cifar100'")
     by_layer = study.over_seeds(rows.query("section in ['feature', 'last layer']"), ["start", "feature"])
-    tasks = ("puzzles", "rotations", "labels")  # of the same photographs; the table has Tiny ImageNet's labels as well
-    names = {"jigsaw": "puzzles, shipped"} | {task: task for task in tasks} | {"he": "random"}
+    names = {"jigsaw": "puzzles, shipped"} | {task: task for task in study.plan.TASKS} | {"he": "random"}
     names = {start: words for start, words in names.items() if start in by_layer.index}
     budgets = rows.query("section in ['labels', 'last layer']").fillna({"per_class": 425})
     by_labels = study.over_seeds(budgets, ["start", "per_class"])

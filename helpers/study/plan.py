@@ -16,9 +16,10 @@ DRAWS = ("first", "draw1", "draw2", "draw3")  # choices of 81 of Fruits-360's cl
 CIFAR100_STEPSIZE = recipes.CIFAR100_FINE_TUNE.stepsize_epochs * -(-42_500 // recipes.CIFAR100_FINE_TUNE.batch_size)
 EPOCHS = 8  # of every net in "frozen layers": as many as the report's stopping rule gave the whole one of seed 0
 FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of its epochs goes over them, see few_labels
-# {name: what it learnt}, trunks of our own with as many passes of a tile each, see trainings.start_weights: a task each
-# on the photographs of Caltech-101, and the labels of Tiny ImageNet
-TRUNKS = {task: task for task in ("puzzles", "rotations", "labels")} | {"tiny_imagenet": "labels of Tiny ImageNet"}
+# trunks of our own with as many passes of a tile each, see trainings.start_weights: a task each on the photographs of
+# Caltech-101, and the labels of Tiny ImageNet
+TASKS = ("puzzles", "rotations", "labels")
+TRUNKS = {task: task for task in TASKS} | {"tiny_imagenet": "labels of Tiny ImageNet"}  # name: what it learnt
 CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does
     "batch_256": {"recipe": {"batch_size": 256}},
     # post hoc, since the rule stopped it in the first epochs: as many iterations without improvement as with 128
