@@ -20,6 +20,8 @@ FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of it
 # Caltech-101, and the labels of Tiny ImageNet
 TASKS = ("puzzles", "rotations", "labels")
 TRUNKS = {task: task for task in TASKS} | {"tiny_imagenet": "labels of Tiny ImageNet"}  # name: what it learnt
+# the same trainings again from other initial weights and with other examples, {name: that of the first}
+AGAIN = {f"{trunk}_seed{seed}": trunk for trunk in TRUNKS for seed in SEEDS[1:]}
 CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does
     "batch_256": {"recipe": {"batch_size": 256}},
     # post hoc, since the rule stopped it in the first epochs: as many iterations without improvement as with 128
@@ -36,8 +38,8 @@ class Planned:
     name: its folder in runs/ and recorded/. section: the question it answers, see SECTIONS.
     net: "fc6" (the last layer, on frozen features), "branch", "alexnet" (BVLC's on 64x64 images), "alexnet_c100", or
         "pixels": no net, the class of the training image whose pixels are nearest.
-    start: the trunk's initial weights: "jigsaw" (the one that ships), one of TRUNKS, "he" and "gaussian" (random), None
-        for a net's own fillers.
+    start: the trunk's initial weights: "jigsaw" (the one that ships), one of TRUNKS or AGAIN, "he" and "gaussian"
+        (random), None for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
     classes: name of the list in fruits360.lists() whose classes alone are trained and tested on; None: all there are.
     per_class: labels per class that are trained on; None: all. feature, scale: what fc6 reads and what the input is,
@@ -70,6 +72,7 @@ class Planned:
 
 SECTIONS = {
     "last layer": "fc6 on frozen features: what the start is worth without training the trunk",
+    "trunks": "the last layer on more trunks of each task: how much of it is the luck of the pretext training",
     "fine-tuning": "the whole branch by the report's recipe, against the same branch from random weights",
     "stopping rule": "a seed that the rule stopped before its rate fell, for as many epochs as the others had",
     "labels": "accuracy against labels per class",
@@ -138,6 +141,7 @@ def cifar100():
         _fine_tune("jigsaw"),
         _scratch(),
         *[_last_layer(start, seed) for start in ("gaussian", *TRUNKS) for seed in SEEDS],
+        *[_last_layer(start, 0, "trunks") for start in AGAIN],
         *[
             _last_layer(start, seed, "labels", f"_{count:03d}_labels", per_class=count)
             for start in ("jigsaw", "he", *TRUNKS)
