@@ -60,6 +60,19 @@ def over_seeds(table, by):
     return pd.DataFrame(list(rows.values()), index=index, columns=names)
 
 
+def over_trunks():
+    """Test accuracies of the last layer on pool5: a row per name of plan.TRUNKS, a column per trunk, by its seed.
+
+    fc6 has seed 0 in each: in a row differ the trunk's initial weights and the examples that it learnt from. NaN: not
+    finished.
+    """
+    done = rows()
+    done = done[done["status"].isin(records.DONE)]["test_accuracy"]
+    names = {trunk: [trunk, *(name for name, first in plan.AGAIN.items() if first == trunk)] for trunk in plan.TRUNKS}
+    found = {trunk: [done.get(f"cifar100_last_layer_{one}_s0") for one in each] for trunk, each in names.items()}
+    return pd.DataFrame(found, pd.Index(plan.SEEDS, name="seed of the trunk"), dtype=float).T
+
+
 def over_scales(start):
     """The last layer on `start`'s pool5 by what it was multiplied by (index): `over_seeds`, and validation accuracy.
 
