@@ -168,7 +168,7 @@ def cifar100():
         replace(_fine_tune("he", section="frozen layers"), epochs=EPOCHS),
         *[_fine_tune("jigsaw", seed) for seed in SEEDS[1:]],
         _long("jigsaw", 2, "stopping rule"),
-        *[_long(start) for start in TRUNKS],
+        *[_long(start) for start in (*TRUNKS, *AGAIN)],
         *[_scratch(seed) for seed in SEEDS[1:]],
         *[_few_labels(start, seed) for seed in SEEDS for start in ("jigsaw", "he", "labels")],
         *[
