@@ -233,11 +233,12 @@ def test_order(name, classes=None):
 def predictions(resolved, run):
     """(predicted, true, class names) of a Run's best epoch, the test images in the order of `test_order`."""
     test = resolved.parts[2]
-    device.use()
-    net = caffe.Net(str(run.folder / "train.prototxt"), caffe.TEST)
-    net.copy_from(str(run.best))
+    with mock.patch.dict(os.environ, JIGSAW_DEVICE=resolved.device):  # as trained, for a card rounds otherwise
+        device.use()
+        net = caffe.Net(str(run.folder / "train.prototxt"), caffe.TEST)
+        net.copy_from(str(run.best))
+        predicted = evaluation.predicted(evaluation.probabilities(net, test))
     order = test_order(*resolved.data) if resolved.data else np.arange(len(test))
-    predicted = evaluation.predicted(evaluation.probabilities(net, test))
     return predicted[order], test.labels[order], resolved.classes
 
 

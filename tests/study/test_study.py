@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import caffe
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from helpers import evaluation, recipes, solver, weights
 from helpers.data import datasets, downloads, fruits360
 from helpers.data.examples import Examples
 from helpers.study import __main__ as command, plan, records, runner, trainings
+from helpers.training import device
 
 LAST, TUNED, FEW = (
     "cifar100_last_layer_jigsaw_s0",
@@ -151,6 +153,18 @@ def test_the_study_runs_records_and_agrees_with_itself(trunk, recorded, capsys):
     weights.write(trunk + ".other", other)
     assert not runner.finished(plan.everything()[LAST], trunk + ".other")
     assert runner.finished(plan.everything()[FEW], trunk + ".other")  # starts from random weights
+
+
+def test_test_images_are_told_apart_where_the_run_was_trained(trunk, monkeypatch):
+    """A last layer is trained on the CPU beside a card, which rounds otherwise: its predictions are the CPU's, too."""
+    planned = plan.everything()[LAST]
+    resolved = trainings.resolve(planned, trunk)
+    run = trainings.train(resolved)
+    monkeypatch.setattr(device, "obstacle", lambda: None)
+    monkeypatch.setenv("JIGSAW_DEVICE", "gpu")
+    monkeypatch.setattr(caffe, "set_device", lambda number: pytest.fail("the card was asked"))
+    predicted, true, _ = trainings.predictions(resolved, run)
+    assert np.mean(predicted == true) == run.result["test_accuracy"]
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(trunk, runs, monkeypatch):
