@@ -60,16 +60,16 @@ def over_seeds(table, by):
     return pd.DataFrame(list(rows.values()), index=index, columns=names)
 
 
-def over_trunks():
-    """Test accuracies of the last layer on pool5: a row per name of plan.TRUNKS, a column per trunk, by its seed.
+def over_trunks(training):
+    """Test accuracies on CIFAR-100: a row per name of plan.TRUNKS, a column per trunk, by its seed. NaN: not finished.
 
-    fc6 has seed 0 in each: in a row differ the trunk's initial weights and the examples that it learnt from. NaN: not
-    finished.
+    training: "last_layer", or "8_epochs" of all layers. It has seed 0 on each trunk: in a row differ the trunk's
+    initial weights and the examples that it learnt from.
     """
     done = rows()
     done = done[done["status"].isin(records.DONE)]["test_accuracy"]
     names = {trunk: [trunk, *(name for name, first in plan.AGAIN.items() if first == trunk)] for trunk in plan.TRUNKS}
-    found = {trunk: [done.get(f"cifar100_last_layer_{one}_s0") for one in each] for trunk, each in names.items()}
+    found = {trunk: [done.get(f"cifar100_{training}_{one}_s0") for one in each] for trunk, each in names.items()}
     return pd.DataFrame(found, pd.Index(plan.SEEDS, name="seed of the trunk"), dtype=float).T
 
 
@@ -167,14 +167,13 @@ def transfer(start="jigsaw"):
 
     start: as a Planned's.
     """
-    source = {"jigsaw": "puzzles", **plan.TRUNKS}[start]
+    source = {"jigsaw": "puzzles", **plan.TRUNKS}[plan.AGAIN.get(start, start)]
+    layers = () if start in plan.AGAIN else plan.PROBED
     lines = [
         f"| CIFAR-100, test accuracy | from {source} | seeds | random (He) | seeds | difference |",
         "|---" * 6 + "|",
     ]
-    names = {
-        f"frozen, {layer}": [f"cifar100_last_layer_{one}_{layer}" for one in (start, "he")] for layer in plan.PROBED
-    }
+    names = {f"frozen, {layer}": [f"cifar100_last_layer_{one}_{layer}" for one in (start, "he")] for layer in layers}
     names["frozen, pool5"] = [f"cifar100_last_layer_{one}" for one in (start, "he")]
     scaled = ""
     if start == "jigsaw":
@@ -191,10 +190,13 @@ def transfer(start="jigsaw"):
     alike = long_enough()
     done, told = zip(_alike(alike, start), _alike(alike, "he"))
     lines.append(_compared(f"fine-tuned, each seed for {plan.EPOCHS} epochs or more", done, told))
+    pooled = (
+        "Each convolution's map is max-pooled to about as many numbers as pool5 has (`helpers/study/trainings.py`, "
+        "PROBES). "
+    )
     lines += [
         "",
-        "Each convolution's map is max-pooled to about as many numbers as pool5 has "
-        f"(`helpers/study/trainings.py`, PROBES). {scaled}"
+        f"{pooled if layers else ''}{scaled}"
         f"All seeds from {source} share one trunk, each random one draws its own: ± is not the same luck in both. "
         "Written by `make results` from `recorded/`.",
     ]
@@ -224,8 +226,12 @@ def markdown():
         title = title if count in (None, 100) else f"{title} ({count} classes)"
         cells = [measured(names[column]) if column in names else "" for column in columns]
         lines.append(f"| {title} | {f'{reported:.2%}' if reported else ''} | " + " | ".join(cells) + " |")
+        if title == "CIFAR-100, last layer":
+            trunks = over_trunks("last_layer")
+            cells = [_told(trunks.loc[start].dropna()) if start in plan.TRUNKS else "" for start in STARTS]
+            lines.append("| the same, one seed on each of three trunks |  | " + " | ".join(cells) + " |")
         if title == "CIFAR-100, fine-tuning":
-            alike = long_enough()
+            alike = long_enough().replace({"start": plan.AGAIN})
             cells = [_alike(alike, start)[1] for start in STARTS]
             lines.append(f"| the same, each seed for {plan.EPOCHS} epochs or more |  | " + " | ".join(cells) + " |")
     made = [records.load(name).result.get("made") for name in records.names()]
@@ -234,7 +240,8 @@ def markdown():
         "",
         f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
         "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): all seeds of a "
-        "trained trunk share it, so it is the luck of what was trained on it; each random seed draws a new one. "
+        "trained trunk share it, so it is the luck of what was trained on it; each random seed draws a new one. Only "
+        "the row on three trunks and, in the last four columns, that of all layers are over trunks. "
         "Columns: what the convolutions start from. A run counts at the epoch of its lowest validation loss. "
         "Fruits-360's last layers: of each draw of classes the mean of its seeds, ± over the "
         "draws; its whole nets: the first draw. The last four columns: trunks that had as many passes of a tile each, "
