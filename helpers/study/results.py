@@ -152,6 +152,8 @@ def measured(name):
 
 
 def _told(accuracies):
+    if not len(accuracies):
+        return "not run"
     mean, half = interval(accuracies)
     return f"{mean:.1%}" if len(accuracies) == 1 else f"{mean:.1%} ± {half:.1%}"
 
@@ -159,7 +161,7 @@ def _told(accuracies):
 def _alike(table, start):
     """(accuracies of that start's runs in `table`, which is `long_enough`, the same in words)."""
     values = table[table["start"] == start]["test_accuracy"].tolist()
-    return values, _told(values) if values else "not run"
+    return values, _told(values)
 
 
 def transfer(start="jigsaw"):

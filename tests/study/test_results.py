@@ -135,6 +135,26 @@ def test_a_changed_recipe_stands_beside_the_same_seed(recorded):
     assert found["fc6_gaussian"].isna().all() and results.over_recipes("he").isna().all(axis=None)
 
 
+def test_trunks_of_a_task_stand_side_by_side_and_are_what_an_interval_is_over(recorded):
+    for trunk, accuracy in {
+        "puzzles": 0.33,
+        "puzzles_seed1": 0.34,
+        "puzzles_seed2": 0.32,
+        "labels_seed2": 0.45,
+    }.items():
+        record(recorded, f"cifar100_last_layer_{trunk}_s0", "stopped early", accuracy)
+    record(recorded, "cifar100_last_layer_puzzles_s1", "stopped early", 0.5)  # another fc6 on the first trunk
+    found = results.over_trunks("last_layer")
+    assert found.index.tolist() == list(plan.TRUNKS) and found.columns.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(found.loc["puzzles"], [0.33, 0.34, 0.32])
+    np.testing.assert_array_equal(found.loc["labels"], [np.nan, np.nan, 0.45])
+    half = stats.t.ppf(0.975, 2) / 3**0.5  # of values one point apart
+    line = f"| the same, one seed on each of three trunks |  |  |  | 33.0% ± {half:.1f}% | not run |"
+    assert line in results.markdown()
+    text = results.transfer("labels_seed2")
+    assert "| frozen, pool5 | 45.0% | 1 | not run | 0 |  |" in text and "conv1" not in text
+
+
 def test_a_seed_that_the_rule_stopped_early_counts_by_the_run_that_went_on(tmp_path, monkeypatch):
     monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path))
     for seed, epochs in enumerate((8, 9, 5)):
