@@ -13,11 +13,12 @@ import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT
-from wrong_answers import WRONG
+from wrong_answers import WRONG, claiming
 
 from helpers import exercises
 from helpers.exercises import careful, engine, n01_puzzles, n03_last_layer
 from helpers.exercises.engine import EXERCISES, Attempt, check, empty
+from helpers.study import plan, records
 
 NOTEBOOKS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("*.ipynb")}
 
@@ -41,6 +42,16 @@ def test_the_courses_own_version_passes_within_the_time_limit(number):
 def test_a_wrong_answer_is_caught_by_the_property_that_it_lacks(number, function, wanted):
     found = unmet(number, function)
     assert found is not None and found.wanted.startswith(wanted), found and (found.wanted, found.found)
+
+
+def test_a_claim_about_a_training_that_was_not_run_is_refused(tmp_path, monkeypatch):
+    shutil.copytree(records.root(), tmp_path / "recorded")
+    monkeypatch.setenv("JIGSAW_RECORDED", str(tmp_path / "recorded"))
+    name = "cifar100_from_conv5_he"
+    assert unmet("08.3", claiming(runs=name)) is None
+    shutil.rmtree(tmp_path / "recorded" / name)
+    records.write_not_run(plan.everything()[name], "no time was left for it")
+    assert unmet("08.3", claiming(runs=name)).wanted == "`runs` names a training that has been recorded"
 
 
 def test_each_exercise_has_three_wrong_answers_and_two_hints():
