@@ -13,7 +13,7 @@ from helpers import course, zoo
 from helpers.study import plan, records, results
 
 TABLES = {course.ROOT / "README.md": results.markdown, zoo.PRETRAINED / "cfn_jigsaw_trunk.md": results.transfer}
-CARDS = {name: records.root() / "trunks" / f"{name}.md" for name in plan.TRUNKS | plan.AGAIN}
+CARDS = {name: records.root() / "trunks" / f"{name}.md" for name in plan.EACH_TRUNK}
 TABLES |= {path: functools.partial(results.transfer, name) for name, path in CARDS.items() if path.exists()}
 MARKED = re.compile(r"(<!-- results: written by `make results` -->\n).*?(<!-- end of results -->)", re.DOTALL)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from helpers import recipes
 
-SEEDS = (0, 1, 2)  # of fc6's initial weights, the batches' order, and the random trunks
+SEEDS = (0, 1, 2)  # of fc6's initial weights, the batches' order, the random trunks, and those of EACH_TRUNK
 PROBED = ("conv1", "conv2", "conv3", "conv4", "conv5")  # what fc6 reads instead of pool5, see trainings.PROBES
 FACTORS = (0.1, 0.3, 3.0, 10.0)  # what pool5 is multiplied by; 1, as it is, is the last layer's own run
 LABELS_PER_CLASS = (1, 5, 25, 100)  # 425, all of the training images, is the last layer's own run
@@ -20,8 +20,8 @@ FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of it
 # Caltech-101, and the labels of Tiny ImageNet
 TASKS = ("puzzles", "rotations", "labels")
 TRUNKS = {task: task for task in TASKS} | {"tiny_imagenet": "labels of Tiny ImageNet"}  # name: what it learnt
-# the same trainings again from other initial weights and with other examples, {name: that of the first}
-AGAIN = {f"{trunk}_seed{seed}": trunk for trunk in TRUNKS for seed in SEEDS[1:]}
+# {name: that of seed 0}: each again from other initial weights and with other examples, `--seed` of helpers.pretext
+EACH_TRUNK = {f"{trunk}_seed{seed}" if seed else trunk: trunk for seed in SEEDS for trunk in TRUNKS}
 CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does
     "batch_256": {"recipe": {"batch_size": 256}},
     # post hoc, since the rule stopped it in the first epochs: as many iterations without improvement as with 128
@@ -38,7 +38,7 @@ class Planned:
     name: its folder in runs/ and recorded/. section: the question it answers, see SECTIONS.
     net: "fc6" (the last layer, on frozen features), "branch", "alexnet" (BVLC's on 64x64 images), "alexnet_c100", or
         "pixels": no net, the class of the training image whose pixels are nearest.
-    start: the trunk's initial weights: "jigsaw" (the one that ships), one of TRUNKS or AGAIN, "he" and "gaussian"
+    start: the trunk's initial weights: "jigsaw" (the one that ships), one of EACH_TRUNK, "he" and "gaussian"
         (random), None for a net's own fillers.
     trains: as in nets.branch. head: name of the run whose fc6 a branch starts from; None: fc6's own filler.
     classes: name of the list in fruits360.lists() whose classes alone are trained and tested on; None: all there are.
@@ -141,7 +141,7 @@ def cifar100():
         _fine_tune("jigsaw"),
         _scratch(),
         *[_last_layer(start, seed) for start in ("gaussian", *TRUNKS) for seed in SEEDS],
-        *[_last_layer(start, 0, "trunks") for start in AGAIN],
+        *[_last_layer(start, 0, "trunks") for start in EACH_TRUNK if start not in TRUNKS],
         *[
             _last_layer(start, seed, "labels", f"_{count:03d}_labels", per_class=count)
             for start in ("jigsaw", "he", *TRUNKS)
@@ -168,7 +168,7 @@ def cifar100():
         replace(_fine_tune("he", section="frozen layers"), epochs=EPOCHS),
         *[_fine_tune("jigsaw", seed) for seed in SEEDS[1:]],
         _long("jigsaw", 2, "stopping rule"),
-        *[_long(start) for start in (*TRUNKS, *AGAIN)],
+        *[_long(start) for start in EACH_TRUNK],
         *[_scratch(seed) for seed in SEEDS[1:]],
         *[_few_labels(start, seed) for seed in SEEDS for start in ("jigsaw", "he", "labels")],
         *[

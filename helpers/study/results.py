@@ -60,16 +60,17 @@ def over_seeds(table, by):
     return pd.DataFrame(list(rows.values()), index=index, columns=names)
 
 
-def over_trunks(training):
-    """Test accuracies on CIFAR-100: a row per name of plan.TRUNKS, a column per trunk, by its seed. NaN: not finished.
+def over_trunks():
+    """Test accuracies of the last layer on CIFAR-100: a row per name of plan.TRUNKS, a column per seed of the trunk.
 
-    training: "last_layer", or "8_epochs" of all layers. It has seed 0 on each trunk: in a row differ the trunk's
-    initial weights and the examples that it learnt from.
+    fc6 has seed 0 on each: in a row differ the trunk's initial weights and the examples that it learnt from. NaN: not
+    finished.
     """
     done = rows()
     done = done[done["status"].isin(records.DONE)]["test_accuracy"]
-    names = {trunk: [trunk, *(name for name, first in plan.AGAIN.items() if first == trunk)] for trunk in plan.TRUNKS}
-    found = {trunk: [done.get(f"cifar100_{training}_{one}_s0") for one in each] for trunk, each in names.items()}
+    found = {trunk: [] for trunk in plan.TRUNKS}
+    for name, trunk in plan.EACH_TRUNK.items():
+        found[trunk].append(done.get(f"cifar100_last_layer_{name}_s0"))
     return pd.DataFrame(found, pd.Index(plan.SEEDS, name="seed of the trunk"), dtype=float).T
 
 
@@ -169,8 +170,8 @@ def transfer(start="jigsaw"):
 
     start: as a Planned's.
     """
-    source = {"jigsaw": "puzzles", **plan.TRUNKS}[plan.AGAIN.get(start, start)]
-    layers = () if start in plan.AGAIN else plan.PROBED
+    source = {"jigsaw": "puzzles", **plan.TRUNKS}[plan.EACH_TRUNK.get(start, start)]
+    layers = plan.PROBED if start in STARTS else ()  # of further trunks, pool5 alone is read
     lines = [
         f"| CIFAR-100, test accuracy | from {source} | seeds | random (He) | seeds | difference |",
         "|---" * 6 + "|",
@@ -229,11 +230,11 @@ def markdown():
         cells = [measured(names[column]) if column in names else "" for column in columns]
         lines.append(f"| {title} | {f'{reported:.2%}' if reported else ''} | " + " | ".join(cells) + " |")
         if title == "CIFAR-100, last layer":
-            trunks = over_trunks("last_layer")
+            trunks = over_trunks()
             cells = [_told(trunks.loc[start].dropna()) if start in plan.TRUNKS else "" for start in STARTS]
             lines.append("| the same, one seed on each of three trunks |  | " + " | ".join(cells) + " |")
         if title == "CIFAR-100, fine-tuning":
-            alike = long_enough().replace({"start": plan.AGAIN})
+            alike = long_enough().replace({"start": plan.EACH_TRUNK})
             cells = [_alike(alike, start)[1] for start in STARTS]
             lines.append(f"| the same, each seed for {plan.EPOCHS} epochs or more |  | " + " | ".join(cells) + " |")
     made = [records.load(name).result.get("made") for name in records.names()]
@@ -242,8 +243,9 @@ def markdown():
         "",
         f"Measured by `make study` on {' to '.join(dict.fromkeys((dates[0], dates[-1])))} ({', '.join(devices)}); "
         "± is half of a 95 % interval of the mean over the seeds that finished (Student's t): all seeds of a "
-        "trained trunk share it, so it is the luck of what was trained on it; each random seed draws a new one. Only "
-        "the row on three trunks and, in the last four columns, that of all layers are over trunks. "
+        "trained trunk share it, so it is the luck of what was trained on it; each random seed draws a new one. In "
+        "the row on three trunks, and in the last four columns of that with "
+        f"{plan.EPOCHS} epochs, ± is over trunks instead. "
         "Columns: what the convolutions start from. A run counts at the epoch of its lowest validation loss. "
         "Fruits-360's last layers: of each draw of classes the mean of its seeds, ± over the "
         "draws; its whole nets: the first draw. The last four columns: trunks that had as many passes of a tile each, "

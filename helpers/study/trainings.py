@@ -61,12 +61,12 @@ def data(name, size, scale, dry=False):
 def start_weights(start, seed=0, path=None):
     """{layer: arrays} of conv1_s1 to conv5_s1 for a Planned's start and seed.
 
-    path: the caffemodel of the jigsaw trunk; None: the one that ships. Those of plan.TRUNKS and AGAIN lie where the
+    path: the caffemodel of the jigsaw trunk; None: the one that ships. Those of plan.EACH_TRUNK lie where the
     commands of their cards put them. Raises NotAtHand.
     """
     if start in FILLERS:
         return zoo.load("random", fillers=FILLERS[start], seed=seed)
-    if start in plan.TRUNKS | plan.AGAIN:
+    if start in plan.EACH_TRUNK:
         path = course.run_folder(f"trunk_{start}") / "trunk.caffemodel"
         if not path.is_file():
             raise NotAtHand(  # recorded: without this machine's path

@@ -144,7 +144,7 @@ def test_trunks_of_a_task_stand_side_by_side_and_are_what_an_interval_is_over(re
     }.items():
         record(recorded, f"cifar100_last_layer_{trunk}_s0", "stopped early", accuracy)
     record(recorded, "cifar100_last_layer_puzzles_s1", "stopped early", 0.5)  # another fc6 on the first trunk
-    found = results.over_trunks("last_layer")
+    found = results.over_trunks()
     assert found.index.tolist() == list(plan.TRUNKS) and found.columns.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(found.loc["puzzles"], [0.33, 0.34, 0.32])
     np.testing.assert_array_equal(found.loc["labels"], [np.nan, np.nan, 0.45])
