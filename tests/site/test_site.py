@@ -3,7 +3,7 @@
 import re
 import shutil
 from html.parser import HTMLParser
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urljoin
 
 import make_site
 import nbformat
@@ -65,6 +65,11 @@ class Page(HTMLParser):
         self._caption &= tag != "figcaption"
 
 
+def file_at(address, root):
+    """The file, below the site's folder, that an address below the site's root names."""
+    return unquote(address.removeprefix(root).partition("?")[0])
+
+
 def test_every_link_within_the_site_leads_to_a_page_and_an_anchor(site):
     pages = {path.name: Page(path) for path in site.glob("*.html")}
     assert {"index.html", "ledger.html", "results.html", "08_conclusions.html"} <= pages.keys() and len(pages) > 15
@@ -74,7 +79,7 @@ def test_every_link_within_the_site_leads_to_a_page_and_an_anchor(site):
             address, anchor = urldefrag(urljoin(f"https://here/{name}", link))
             if not address.startswith("https://here/"):
                 continue
-            target = unquote(address.removeprefix("https://here/")).partition("?")[0]
+            target = file_at(address, "https://here/")
             assert (site / target).exists(), f"{name} links to {link}"
             assert not anchor or target not in pages or unquote(anchor) in pages[target].ids, f"{name} links to {link}"
             followed += 1
@@ -119,13 +124,11 @@ def test_pages_are_light_whole_on_a_phone_and_open_to_everybody(site, served, br
     for path in sorted(site.glob("*.html")):
         # A page of its own each: what the one before still loads for its narrow form is not this one's.
         page, answers = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=theme), []
-        page.on("response", lambda answer, answers=answers: answers.append((answer.url, answer.ok)))
+        page.on("response", lambda answer, answers=answers: answers.append(answer))
         page.goto(f"{served}/{path.name}", wait_until="networkidle")
-        needed = list(answers)
-        assert not [url for url, _ in needed if not url.startswith(served)], path.name
-        assert all(ok for _, ok in needed), [url for url, ok in needed if not ok]
-        files = [unquote(urlsplit(url.removeprefix(served)).path).lstrip("/") for url, _ in needed]
-        weight = sum((site / file).stat().st_size for file in files)
+        assert not [answer.url for answer in answers if not answer.url.startswith(served)], path.name
+        assert all(answer.ok for answer in answers), [answer.url for answer in answers if not answer.ok]
+        weight = sum((site / file_at(answer.url, f"{served}/")).stat().st_size for answer in answers)
         assert path.stat().st_size <= weight < (PLAYING if path.stem == "play" else FIRST_LOAD), (path.name, weight)
         found = [one for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
         assert not found, (path.name, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found])
