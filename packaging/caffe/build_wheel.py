@@ -53,7 +53,7 @@ from helpers import course  # noqa: E402
 
 BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in", "pycaffe_more.cpp")
 CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn.hpp", "cudnn_batch_norm.cpp", "cudnn_convolution.cpp")
-CPU_FILES = ("cpu_convolution.cpp", "cpu_lines.hpp", "cpu_small_layers.cpp", "cpu_winograd.hpp")
+CPU_FILES = tuple(path.name for path in sorted(HERE.glob("cpu_*.[ch]pp")) if path.name not in CUDA_FILES)
 PATIENCE = 60  # seconds for what is published: building takes little longer
 CACHE = course.folder("JIGSAW_CACHE")
 DRIVE = course.folder("JIGSAW_DRIVE")  # where Colab mounts it

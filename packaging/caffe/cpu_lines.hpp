@@ -1,14 +1,33 @@
-// 16 images at a time (8 of doubles): what lies at one place of all of them is a line, one line of the cache.
+// Several images at a time: what lies at one place of all of them is a line of two registers. With AVX2 that is 16 images
+// (8 of doubles) and one line of the cache. Everywhere else, on processors with registers of 16 bytes, it is half as many.
 #pragma once
 
-#include <immintrin.h>
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <new>
+#include <vector>
 
 #include "caffe/common.hpp"
+#include "cpu_threads.hpp"
 
+// The compiler's vector types, no processor's own functions: the same code for x86-64, ARM and WebAssembly. For x86-64
+// it is compiled twice, and cpu_convolution_avx2.cpp is the one with CPU_AVX2.
+#ifdef CPU_AVX2
 #define FAST __attribute__((target("avx2,fma")))
+#define WIDTH 32
+#else
+#define FAST
+#define WIDTH 16
+#endif
+
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Index{__VA_ARGS__})  // GCC 12 has clang's, Colab's 11 has not
+#endif
 
 namespace caffe {
 namespace {
@@ -17,25 +36,19 @@ const int kRows = 6;  // lines that are summed at once: with two registers each,
 
 template <typename Dtype>
 struct Lanes {
-  static constexpr int count = 64 / sizeof(Dtype);          // numbers in a line of the cache
-  typedef Dtype Register __attribute__((vector_size(32)));  // half a line
-  typedef Dtype Anywhere __attribute__((vector_size(32), aligned(sizeof(Dtype))));  // as many numbers, at any address
+  static constexpr int count = 2 * WIDTH / sizeof(Dtype);      // numbers in a line
+  typedef Dtype Register __attribute__((vector_size(WIDTH)));  // half a line
+  typedef Dtype Anywhere __attribute__((vector_size(WIDTH), aligned(sizeof(Dtype))));  // as many, at any address
 };
 
 int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-// Memory for intermediate results, shared by the layers of a type that run in a thread and freed with the last of them.
-// helpers/training/memory.py counts it.
+// Memory for intermediate results of one worker. helpers/training/memory.py counts it.
 template <typename Dtype>
 class Scratch {
  public:
-  static std::shared_ptr<Scratch> of_this_thread() {
-    static thread_local std::weak_ptr<Scratch> kept;
-    std::shared_ptr<Scratch> scratch = kept.lock();
-    if (!scratch) kept = scratch = std::make_shared<Scratch>();
-    return scratch;
-  }
-
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
   ~Scratch() {
     for (Part& part : parts_) free(part.start);
   }
@@ -46,8 +59,8 @@ class Scratch {
     if (bytes > part.bytes) {
       free(part.start);
       part.start = std::aligned_alloc(64, bytes);
-      CHECK(part.start) << "no memory for a convolution";
-      part.bytes = bytes;
+      part.bytes = part.start ? bytes : 0;
+      if (!part.start) throw std::bad_alloc();
     }
     return static_cast<Dtype*>(part.start);
   }
@@ -59,9 +72,26 @@ class Scratch {
   } parts_[5];
 };
 
+// One for each worker. The layers of a type that one thread runs share them, and they go with the last of these layers.
+template <typename Dtype>
+class Workshop {
+ public:
+  static std::shared_ptr<Workshop> of_this_thread() {
+    static thread_local std::weak_ptr<Workshop> kept;
+    std::shared_ptr<Workshop> workshop = kept.lock();
+    if (!workshop) kept = workshop = std::make_shared<Workshop>();
+    return workshop;
+  }
+
+  Scratch<Dtype>& of(int worker) { return places_[worker]; }
+
+ private:
+  Scratch<Dtype> places_[kMostThreads];
+};
+
 // A square of numbers, each row in a register, mirrored at its diagonal.
 FAST inline void turn(Lanes<double>::Register* row) {
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < WIDTH / 8; ++i)
     for (int j = 0; j < i; ++j) {
       const double kept = row[i][j];
       row[i][j] = row[j][i];
@@ -70,20 +100,33 @@ FAST inline void turn(Lanes<double>::Register* row) {
 }
 
 FAST inline void turn(Lanes<float>::Register* row) {
-  __m256 pair[8], four[8];
+  typedef int Index __attribute__((vector_size(WIDTH), unused));
+#ifdef CPU_AVX2
+  Lanes<float>::Register pair[8], four[8];
   for (int i = 0; i < 8; i += 2) {
-    pair[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
-    pair[i + 1] = _mm256_unpackhi_ps(row[i], row[i + 1]);
+    pair[i] = SHUFFLE(row[i], row[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pair[i + 1] = SHUFFLE(row[i], row[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
   }
   for (int i = 0; i < 8; i += 4)
     for (int j = 0; j < 2; ++j) {
-      four[i + 2 * j] = _mm256_shuffle_ps(pair[i + j], pair[i + j + 2], 0x44);
-      four[i + 2 * j + 1] = _mm256_shuffle_ps(pair[i + j], pair[i + j + 2], 0xee);
+      four[i + 2 * j] = SHUFFLE(pair[i + j], pair[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      four[i + 2 * j + 1] = SHUFFLE(pair[i + j], pair[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
   for (int i = 0; i < 4; ++i) {
-    row[i] = _mm256_permute2f128_ps(four[i], four[i + 4], 0x20);
-    row[i + 4] = _mm256_permute2f128_ps(four[i], four[i + 4], 0x31);
+    row[i] = SHUFFLE(four[i], four[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    row[i + 4] = SHUFFLE(four[i], four[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
   }
+#else
+  Lanes<float>::Register pair[4];
+  for (int i = 0; i < 4; i += 2) {
+    pair[i] = SHUFFLE(row[i], row[i + 1], 0, 4, 1, 5);
+    pair[i + 1] = SHUFFLE(row[i], row[i + 1], 2, 6, 3, 7);
+  }
+  for (int i = 0; i < 2; ++i) {
+    row[2 * i] = SHUFFLE(pair[i], pair[i + 2], 0, 1, 4, 5);
+    row[2 * i + 1] = SHUFFLE(pair[i], pair[i + 2], 2, 3, 6, 7);
+  }
+#endif
 }
 
 // Planes of `length` numbers of `count` images, `stride` apart, as lines: number i goes to line
@@ -104,12 +147,12 @@ FAST void interleave(const Dtype* from, int count, size_t stride, int length, in
     const int at = std::min(i, length - n);  // the last ones overlap
     for (int half = 0; half < lanes; half += n) {
       Register row[n];
-#pragma GCC unroll 8
+UNROLL
       for (int j = 0; j < n; ++j)
         row[j] = half + j < count ? *reinterpret_cast<const Anywhere*>(from + (half + j) * stride + at) : Anywhere{};
       turn(row);
       int y = at / width, x = at % width;
-#pragma GCC unroll 8
+UNROLL
       for (int j = 0; j < n; ++j) {
         *reinterpret_cast<Register*>(to + y * down + x * right + half) = row[j];
         if (++x == width) x = 0, ++y;
@@ -133,10 +176,10 @@ FAST void separate(const Dtype* from, ptrdiff_t step, int length, Dtype add, Dty
     const int at = std::min(i, length - n);
     for (int half = 0; half < lanes; half += n) {
       Register row[n];
-#pragma GCC unroll 8
+UNROLL
       for (int j = 0; j < n; ++j) row[j] = *reinterpret_cast<const Register*>(from + (at + j) * step + half) + add;
       turn(row);
-#pragma GCC unroll 8
+UNROLL
       for (int j = 0; j < n; ++j)
         if (half + j < count) *reinterpret_cast<Anywhere*>(to + (half + j) * stride + at) = row[j];
     }
@@ -186,6 +229,22 @@ FAST void accumulate(const Dtype* lines, const ptrdiff_t* offsets, const Dtype* 
         }
     }
   for (int i = 0; i < 2 * kRows; ++i) to[i] += sum[i];
+}
+
+// The sum of `count` numbers.
+template <typename Dtype>
+FAST Dtype total(const Dtype* from, size_t count) {
+  constexpr size_t n = Lanes<Dtype>::count / 2;
+  typename Lanes<Dtype>::Register sum[4] = {};
+  size_t i = 0;
+  for (; i + 4 * n <= count; i += 4 * n)
+    UNROLL
+    for (int j = 0; j < 4; ++j) sum[j] += *reinterpret_cast<const typename Lanes<Dtype>::Anywhere*>(from + i + j * n);
+  Dtype rest = 0;
+  for (; i < count; ++i) rest += from[i];
+  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  for (size_t j = 0; j < n; ++j) rest += sum[0][j];
+  return rest;
 }
 
 }  // namespace

@@ -20,13 +20,15 @@ struct Matrix {
   }
 };
 
+// Where polynomials are evaluated. With -1/2 instead of -2 the sums of a 5x5 kernel are as exact as those of the direct
+// form.
+constexpr double points[] = {0, 1, -1, 2, -0.5};
+
 // The matrices of the one-dimensional form, output * ((kernel * weights) . (input * data)), by Toom and Cook: both are
-// seen as polynomials and multiplied at the points below and at infinity. With -1/2 instead of -2 the sums of a 5x5
-// kernel are as exact as those of the direct form.
+// seen as polynomials and multiplied at `points` and at infinity.
 template <int K>
 struct Winograd {
   static constexpr int size = K + 1;
-  static constexpr double points[] = {0, 1, -1, 2, -0.5};
 
   static constexpr Matrix<2, size> make_output() {
     Matrix<2, size> m;
@@ -70,12 +72,12 @@ template <const auto& matrix, int count, typename Register>
 FAST inline void multiply(const Register* from, ptrdiff_t down, ptrdiff_t right, Register* to, ptrdiff_t below,
                           ptrdiff_t beside) {
   typedef decltype(from[0][0] + 0) Number;
-#pragma GCC unroll 8
+UNROLL
   for (int j = 0; j < count; ++j)
-#pragma GCC unroll 8
+UNROLL
     for (int i = 0; i < matrix.rows; ++i) {
       Register sum = {};
-#pragma GCC unroll 8
+UNROLL
       for (int k = 0; k < matrix.columns; ++k)
         if (matrix.at[i][k] != 0) sum += from[k * down + j * right] * Number(matrix.at[i][k]);
       to[i * below + j * beside] = sum;

@@ -1,10 +1,13 @@
-// What BVLC's pycaffe has and the release's binding lost, put into the module caffe._caffe and its Solver; and NumPy's
-// integers wherever pycaffe takes an integer: Blob.reshape, Solver.step, set_random_seed.
+// What BVLC's pycaffe has and the release's binding lost, put into the module caffe._caffe and its Solver; NumPy's
+// integers wherever pycaffe takes an integer: Blob.reshape, Solver.step, set_random_seed; and how many threads work.
 #include <boost/python.hpp>
 
 #include <string>
 
 #include "caffe/caffe.hpp"
+#ifdef CPU_ONLY
+#include "cpu_threads.hpp"
+#endif
 
 namespace bp = boost::python;
 
@@ -41,6 +44,22 @@ void apply_update(Solver<float>* solver) { (solver->*&Opened::ApplyUpdate)(); }
 
 void share_weights(Solver<float>* solver, Net<float>* net) { net->ShareTrainedLayersWith(solver->net().get()); }
 
+#ifdef CPU_ONLY
+void set_threads(int count) {
+  if (count < 1 || count > kMostThreads) {
+    const std::string words = "set_threads takes a number from 1 to " + std::to_string(kMostThreads) + ", not " +
+                              std::to_string(count) + "; len(os.sched_getaffinity(0)) is the number of cores";
+    PyErr_SetString(PyExc_ValueError, words.c_str());
+    bp::throw_error_already_set();
+  }
+  set_cpu_threads(count);
+}
+int get_threads() { return cpu_threads(); }
+#else
+void set_threads(int) {}  // a GPU has its own
+int get_threads() { return 1; }
+#endif
+
 // Whatever has __index__ and is no int, as NumPy's integers.
 template <typename Integer>
 struct FromIndex {
@@ -74,6 +93,8 @@ void more() {
   bp::def("multiprocess", &multiprocess);
   bp::def("set_multiprocess", &set_multiprocess);
   bp::def("has_nccl", &has_nccl);
+  bp::def("set_threads", &set_threads, bp::arg("count"));
+  bp::def("get_threads", &get_threads);
 
   bp::class_<Timer, shared_ptr<Timer>, boost::noncopyable>("Timer", bp::init<>())
       .def("start", &Timer::Start)
