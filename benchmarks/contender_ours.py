@@ -1,4 +1,4 @@
-"""What the course's helpers do: features once and in several processes, batches shared by several processes."""
+"""What the course's helpers do: features once, and threads inside Caffe's layers."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ from contender import BATCH, CLASSES, IMAGES, data, same, serve
 
 from helpers import features, nets, recipes, weights
 from helpers.data.examples import Examples, feed
-from helpers.training import averaging, device, parallel, schedule
+from helpers.training import device, schedule
 
 RECIPE = dataclasses.replace(recipes.CIFAR100_FINE_TUNE, batch_size=BATCH)
 
@@ -20,16 +20,15 @@ def first(examples, count):
     return Examples(examples.inputs[:count], examples.labels[:count])
 
 
-def training_loop(team, net_solver, examples, count):
+def training_loop(net_solver, examples, count):
     """solver.fit's loop, without its validation and snapshots: `count` examples, batch by batch, epoch after epoch."""
     examples, left, epoch = first(examples, count), count, 0
-    with averaging.Averaging(net_solver, team) as averaged:
-        while left > 0:
-            for data_, labels, size in averaged.epoch(examples, BATCH, 0, epoch):
-                feed(net_solver.net, data_, labels)
-                net_solver.step(1)
-                left -= size
-            epoch += 1
+    while left > 0:
+        for data_, labels in examples.epoch(BATCH, 0, epoch):
+            feed(net_solver.net, data_, labels)
+            net_solver.step(1)
+            left -= len(labels)
+        epoch += 1
 
 
 def solver_of(net, folder):
@@ -48,11 +47,10 @@ def main():
         branch = solver_of(nets.branch(CLASSES, "all", BATCH, "he"), folder)
         head = solver_of(nets.head(CLASSES, batch_size=BATCH), folder)
     net = nets.instantiate(nets.branch(CLASSES, "fc6", BATCH, "he"))
-    numbers = averaging.numbers(branch.net)
 
-    def forward(count, processes="auto"):
+    def forward(count, threads="auto"):
         for _ in range(0, count, IMAGES):
-            features.extract(net, first(examples, count), batch_size=BATCH, processes=processes)
+            features.extract(net, first(examples, count), batch_size=BATCH, threads=threads)
 
     @functools.cache
     def many(count):
@@ -62,9 +60,9 @@ def main():
     def at_once(count):
         features.extract(net, many(count), batch_size=BATCH)
 
-    def train(count, processes="auto"):
-        size = parallel.count(processes, BATCH)
-        parallel.run(size, training_loop, branch, examples, count, numbers=numbers)
+    def train(count, threads="auto"):
+        with device.working_threads(threads):
+            training_loop(branch, examples, count)
 
     def pool5():
         convolutions, few = same()
@@ -77,7 +75,7 @@ def main():
         many=lambda count: many(count) and None,
         at_once=at_once,
         train=train,
-        head=lambda count: training_loop(parallel.Team(), head, pooled, count),
+        head=lambda count: training_loop(head, pooled, count),
     )
 
 

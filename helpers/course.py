@@ -26,7 +26,7 @@ CPUINFO, AVX2 = pathlib.Path("/proc/cpuinfo"), {"avx2", "fma"}  # what packaging
 VARIABLES = {
     "JIGSAW_PROFILE": ("quick", "the size of the course: quick or full"),
     "JIGSAW_DEVICE": ("auto", "what Caffe runs on, and is built for: auto, cpu or gpu"),
-    "JIGSAW_PROCESSES": ("auto", "how many processes share a batch: auto or a number"),
+    "JIGSAW_THREADS": ("auto", "how many threads share a layer's work: auto, one for each core, or a number"),
     "JIGSAW_DATA": ("", "folder with your copies of data sets: fruits360.zip, cifar100.npz"),
     "JIGSAW_RUNS": ("runs", "folder of the trainings"),
     "JIGSAW_CACHE": (
@@ -57,6 +57,15 @@ def variable(name):
     if value not in CHOICES.get(name, (value,)):
         raise ValueError(f"{name} is {value!r}; set it to one of {', '.join(CHOICES[name])}")
     return value
+
+
+def threads_variable():
+    """JIGSAW_THREADS; where only the older name JIGSAW_PROCESSES is set, that one, and a line says so."""
+    older = os.environ.get("JIGSAW_PROCESSES")
+    if older and not os.environ.get("JIGSAW_THREADS"):
+        print(f"JIGSAW_PROCESSES is JIGSAW_THREADS today: one process, {older} threads. Results are the same.")
+        return older
+    return variable("JIGSAW_THREADS")
 
 
 def folder(name):

@@ -10,32 +10,24 @@ from caffe.proto import caffe_pb2
 from helpers import nets
 from helpers.data import kept
 from helpers.data.examples import Examples
-from helpers.training import device, parallel
+from helpers.training import device
 from helpers.training.forward import forward
 from helpers.weights import fingerprint, of
 
 
-def extract(net, examples, blob="pool5_s1", batch_size=128, processes=None):
-    """Activations (N, ...) float32 of `blob` for every example, in order. processes: see parallel.count."""
-    return extract_several(net, examples, [blob], batch_size, processes)[blob]
+def extract(net, examples, blob="pool5_s1", batch_size=128, threads=None):
+    """Activations (N, ...) float32 of `blob` for every example, in order. threads: see device.threads."""
+    return extract_several(net, examples, [blob], batch_size, threads)[blob]
 
 
-def extract_several(net, examples, blobs, batch_size=128, processes=None):
+def extract_several(net, examples, blobs, batch_size=128, threads=None):
     """{blob: activations (N, ...) float32} of several blobs in one pass."""
-    obstacle = "a GPU computes in one process" if device.use() == "gpu" else None
-    batches = -(-len(examples) // batch_size)
-    size = min(parallel.count(processes, batch_size, obstacle=obstacle), batches)
-    activations = {blob: parallel.shared_array((len(examples), *net.blobs[blob].shape[1:])) for blob in blobs}
-    parallel.run(size, _extract, net, examples, batch_size, activations)
+    activations = {blob: np.empty((len(examples), *net.blobs[blob].shape[1:]), np.float32) for blob in blobs}
+    with device.working_threads(threads):
+        for batch in forward(net, examples, blobs, batch_size):
+            for blob, array in activations.items():
+                array[batch["rows"]] = batch[blob]
     return activations
-
-
-def _extract(team, net, examples, batch_size, activations):
-    for batch in forward(net, examples, list(activations), batch_size, team.rank, team.size):
-        for blob, array in activations.items():
-            array[batch["rows"]] = batch[blob]
-    for array in activations.values():
-        team.complete(array)
 
 
 def upstream(net, blob):
@@ -66,12 +58,12 @@ def _definitions(net):
     return found
 
 
-def cached(folder, net, examples, blob="pool5_s1", processes=None, beside=()):
+def cached(folder, net, examples, blob="pool5_s1", threads=None, beside=()):
     """Examples of `blob`'s activations with the same labels, from a file in `folder` or computed into it.
 
     The file's name carries CRC-32s of the layers upstream, their weights and prototxt, and of what is fed, so another
     net gives another file; see kept. The activations are mapped from it, not copied into memory.
-    processes: see parallel.count. beside: blobs that will be asked for later; where one of them or `blob` is missing,
+    threads: see device.threads. beside: blobs that will be asked for later; where one of them or `blob` is missing,
     all that are missing are computed in the same pass.
     """
     layers, definitions, fed = of(net), _definitions(net), examples.fingerprint()
@@ -81,10 +73,8 @@ def cached(folder, net, examples, blob="pool5_s1", processes=None, beside=()):
         made = "".join(definitions[layer] for layer in needed if layer in definitions).encode()
         crc = zlib.crc32(made, fingerprint({layer: layers[layer] for layer in needed if layer in layers}))
         paths[name] = pathlib.Path(folder) / f"{name}_{crc:08x}_{fed:08x}.npy"
-    world = parallel.world()
-    missing = world.share([name for name, path in paths.items() if not kept.whole(path)])
-    activations = extract_several(net, examples, missing, processes=processes) if missing else {}
-    if world.rank == 0:
-        activations = {name: kept.keep(paths[name], array) for name, array in activations.items()}
+    missing = [name for name, path in paths.items() if not kept.whole(path)]
+    activations = extract_several(net, examples, missing, threads=threads) if missing else {}
+    activations = {name: kept.keep(paths[name], array) for name, array in activations.items()}
     array = activations[blob] if blob in activations else np.load(paths[blob], mmap_mode="r")
     return Examples(array, examples.labels)

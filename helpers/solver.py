@@ -1,12 +1,13 @@
 """The Caffe solver loop: for each epoch the batches, `solver.step(1)`, validation, keep what was learnt, stop in time.
 
-Read `fit`, then `train`, then `one_epoch`. What else a training needs lies in helpers/training: what is kept (keeper),
-how several processes share a batch (averaging, parallel), the recipe as Caffe's prototxt (schedule).
+Read `fit`, then `train`, then `one_epoch`. What else a training needs lies in helpers/training: what is kept (keeper), the
+recipe as Caffe's prototxt (schedule), how many threads work (device).
 """
 
 import dataclasses
 import pathlib
 import time
+import zlib
 
 import caffe
 
@@ -14,8 +15,7 @@ from helpers import weights
 from helpers.data.examples import check, feed
 from helpers.early_stopping import EarlyStopping
 from helpers.nets import CONVOLUTIONS
-from helpers.training import averaging, backup, device, parallel, run_folder
-from helpers.training.averaging import Averaging
+from helpers.training import backup, device, run_folder
 from helpers.training.forward import score
 from helpers.training.guards import check_finite, interruptible
 from helpers.training.keeper import Keeper
@@ -57,8 +57,8 @@ def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUT
 
     mode = device.use()
     run_folder.commit()  # a checkout may move on while a training runs
-    processes = means.count(net, recipe, training, mode)
-    with Keeper(folder, settings, recipe, means) as keeper:
+    threads = means.check(net, recipe, mode)
+    with device.working_threads(threads), Keeper(folder, settings, recipe, means) as keeper:
         per_epoch = iterations_per_epoch(training, recipe)
         parameter = solver_parameter(recipe, folder / "train.prototxt", per_epoch, seed, mode)
         solver, test_net = keeper.nets(net, parameter)
@@ -72,45 +72,44 @@ def fit(net, recipe, training, validation, folder, initial=None, layers=CONVOLUT
         job = solver, test_net, recipe, training, validation, seed, keeper, means, until
         try:
             with interruptible():
-                status = parallel.run(processes, train, *job, numbers=averaging.numbers(solver.net))
-                tested = parallel.run(processes, best_on, folder, test, numbers=2)
+                status = train(*job)
+                tested = best_on(folder, test)
         except KeyboardInterrupt:
             status = keeper.interrupted()
-            tested = parallel.run(processes, best_on, folder, test, numbers=2)
-        keeper.finish(status, tested, processes)
+            tested = best_on(folder, test)
+        keeper.finish(status, tested, threads)
     return load(folder)
 
 
-def train(team, solver, test_net, recipe, training, validation, seed, keeper, means, until):
-    """Train epoch by epoch and return how it ended. Each process of `team` runs this; the first one keeps and shows.
+def train(solver, test_net, recipe, training, validation, seed, keeper, means, until):
+    """Train epoch by epoch and return how it ended.
 
     until: when to pause, as time.perf_counter() counts. The other arguments are fit's and what it prepared.
     """
-    first, epochs = team.rank == 0, len(keeper.tables.history)
+    epochs = len(keeper.tables.history)
     stopping = keeper.stopping(keeper.tables)
     if stopping.waited > stopping.patience:
         return "stopped early"
     scoring_batch = means.scoring_batch or recipe.batch_size
     per_epoch = iterations_per_epoch(training, recipe)
-    bar = Progress(recipe, per_epoch, keeper.tables, means.progress and first)
-    with bar, Averaging(solver, team) as averaged:
+    with Progress(recipe, per_epoch, keeper.tables, means.progress) as bar:
         for epoch in range(epochs + 1, recipe.max_epochs + 1):
             began = time.perf_counter()
-            batches = averaged.epoch(training, recipe.batch_size, seed, epoch)
+            caffe.set_random_seed(zlib.crc32(f"{seed} {epoch}".encode()) >> 1)  # dropout's, too, when it goes on
+            batches = training.epoch(recipe.batch_size, seed, epoch)
             row, steps = one_epoch(solver, batches, recipe, epoch, per_epoch, bar)
-            row["validation_loss"], row["validation_accuracy"] = score(test_net, validation, scoring_batch, team)
+            row["validation_loss"], row["validation_accuracy"] = score(test_net, validation, scoring_batch)
             row["seconds"] = time.perf_counter() - began
             check_finite("validation", row["validation_loss"], row["iteration"], recipe)
 
             stop = stopping.update(epoch, row["validation_loss"])
             bar.epoch(row, stopping)
-            if first:
-                best = stopping.best_epoch == epoch
-                keeper.save(solver, test_net, validation, scoring_batch, row, steps, best)
+            best = stopping.best_epoch == epoch
+            keeper.save(solver, test_net, validation, scoring_batch, row, steps, best)
             if stop:
                 return "stopped early"
             now = time.perf_counter()
-            if epoch < recipe.max_epochs and team.share(now + (now - began) > until):
+            if epoch < recipe.max_epochs and now + (now - began) > until:
                 return "paused"
     return "all epochs"
 
@@ -118,17 +117,17 @@ def train(team, solver, test_net, recipe, training, validation, seed, keeper, me
 def one_epoch(solver, batches, recipe, epoch, per_epoch, bar):
     """Step through an epoch's batches: (row of the history without what validation adds, rows of the iterations).
 
-    batches: yields (data, labels, size of the whole batch). Losses are means over the epoch's examples, in nats.
+    batches: yields (data, labels). Losses are means over the epoch's examples, in nats.
     """
     blobs, steps, losses, correct, waiting, size, count = solver.net.blobs, [], 0.0, 0.0, 0.0, 0, 0
     for iteration in range((epoch - 1) * per_epoch, epoch * per_epoch):
         asked = time.perf_counter()
-        data, labels, coming = next(batches)
+        data, labels = next(batches)
         waiting += time.perf_counter() - asked
         feed(solver.net, data, labels)
         if steps:  # read now: on a GPU this waits for the step before, which went on while the batch was put in place
             correct += float(blobs["accuracy"].data) * size
-        size = coming
+        size = len(labels)
         solver.step(1)
         loss = float(blobs["loss"].data)
         check_finite("training", loss, iteration, recipe)
@@ -149,11 +148,10 @@ def one_epoch(solver, batches, recipe, epoch, per_epoch, bar):
     return row, steps
 
 
-def best_on(team, folder, test):
+def best_on(folder, test):
     """{test_loss, test_accuracy} of the best epoch's weights; {} without a test set."""
     if not test:
         return {}
-    team.share()  # the first process has put the weights in place
     best = caffe.Net(str(folder / "train.prototxt"), caffe.TEST)
     best.copy_from(str(folder / "best.caffemodel"))
-    return dict(zip(("test_loss", "test_accuracy"), score(best, test, team=team)))
+    return dict(zip(("test_loss", "test_accuracy"), score(best, test)))

@@ -1,6 +1,9 @@
 """What several test modules share."""
 
+import os
 import pathlib
+
+os.environ["JIGSAW_THREADS"] = "1"  # tests run two at a time; whoever asks for more threads says so
 
 import numpy as np
 import pytest
@@ -18,12 +21,6 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("the real data sets are not beside this checkout (../shared/data)")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def one_process(monkeypatch):
-    """Trainings compute the same bits on every machine; tests/training/test_parallel.py asks for more processes."""
-    monkeypatch.setenv("JIGSAW_PROCESSES", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ class Examples:
         return len(self.labels)
 
     def batch(self, indices):
-        """(data, labels) at `indices`, float32 and C-contiguous as Caffe wants them.
+        """(data, labels) at `indices` (an array or a slice), float32 and C-contiguous as Caffe wants them.
 
         Raises ValueError for none at all: a layer of Caffe ends the process where its batch is empty.
         """
@@ -41,14 +41,14 @@ class Examples:
             data = self.transform(data)
         return np.ascontiguousarray(data, np.float32), self.labels[indices].astype(np.float32)
 
-    def epoch(self, size, seed, epoch, rank=0, ranks=1):
-        """Yield all examples once, in batches, in the order that (seed, epoch) decides; of each batch `rank`'s part.
+    def epoch(self, size, seed, epoch):
+        """Yield all examples once, in batches, in the order that (seed, epoch) decides.
 
         The last batch holds what is left, it is not dropped.
         """
         order = np.random.default_rng([seed, epoch]).permutation(len(self))
         for start in range(0, len(order), size):
-            yield self.batch(part(order[start : start + size], rank, ranks)[0])
+            yield self.batch(order[start : start + size])
 
     def label_range(self):
         """Lowest and highest label."""
@@ -60,15 +60,6 @@ class Examples:
         for array in (self.labels.astype(np.int64), *self.batch(np.arange(min(8, len(self))))):
             crc = zlib.crc32(np.ascontiguousarray(array), crc)
         return crc
-
-
-def part(indices, rank, ranks):
-    """(the share of a batch's indices that process `rank` of `ranks` takes, its weight in the batch's mean).
-
-    A batch smaller than `ranks` leaves some without an example: they take the first one, with weight 0.
-    """
-    share = np.array_split(indices, ranks)[rank]
-    return (share, len(share) / len(indices)) if len(share) else (indices[:1], 0.0)
 
 
 def score_blob(net):

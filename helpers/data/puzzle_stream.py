@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
-from helpers import jigsaw
+from helpers import jigsaw, limits
 
 SLOTS = 5  # batches in memory: one that the solver copies, the others ahead of it
 CHUNK = 16  # examples that one worker makes at a time
@@ -21,7 +21,7 @@ CHUNK = 16  # examples that one worker makes at a time
 
 def spare_cores():
     """Cores that this process may use, less the one that trains."""
-    return len(os.sched_getaffinity(0)) - 1
+    return limits.cores() - 1
 
 
 class Stream:

@@ -43,7 +43,7 @@ def _task():
     examples = Examples(rng.normal(size=(IMAGES, 3, 64, 64)).astype(np.float32), rng.integers(0, CLASSES, IMAGES))
     order = np.random.default_rng([0, 1]).permutation(IMAGES)  # Examples.epoch with seed 0, epoch 1
     with tempfile.TemporaryDirectory() as folder:
-        own = dict(progress=False, processes=1, backup=f"{folder}/copy")
+        own = dict(progress=False, threads=1, backup=f"{folder}/copy")
         run = solver.fit(net, RECIPE, examples, examples, pathlib.Path(folder, "run"), **own)
         return net, *examples.batch(order), run.weights(), run.iterations["loss"].to_numpy()
 

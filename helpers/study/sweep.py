@@ -4,15 +4,29 @@ A run that fails, or whose process is lost, is tried once more. Whole nets are f
 "net", of which each worker that may train one has one.
 """
 
+import collections
 import contextlib
 import logging
+import os
+import socket
 
 import dask
-from dask.distributed import Client, KilledWorker, Nanny, Scheduler, SchedulerPlugin, SpecCluster, as_completed
+from dask.distributed import (
+    Client,
+    KilledWorker,
+    Nanny,
+    Scheduler,
+    SchedulerPlugin,
+    SpecCluster,
+    WorkerPlugin,
+    as_completed,
+)
+
+from helpers import limits
 
 NET = {"net": 1}
 SETTINGS = {
-    "distributed.worker.daemon": False,  # a training starts processes of its own
+    "distributed.worker.daemon": False,  # a training on puzzles starts processes of its own
     "distributed.scheduler.allowed-failures": 1,  # how often a run may lose its worker
     "distributed.worker.memory.terminate": False,  # Caffe's memory was counted before
     "distributed.worker.memory.pause": False,
@@ -41,6 +55,8 @@ def sweep(waiting, function, jobs=2, nets=1, scheduler=None):
         stack.enter_context(dask.config.set(SETTINGS))
         client = stack.enter_context(Client(scheduler or stack.enter_context(local_cluster(jobs, nets))))
         client.register_plugin(Lost(), name="lost")
+        workers = collections.Counter(client.run(socket.gethostname).values())
+        client.register_plugin(ShareOfCores(dict(workers)), name="cores")
         print(f"Dask's dashboard: {client.dashboard_link}", flush=True)
         for planned in waiting:
             needed = [futures[planned.after]] if planned.after in futures else []
@@ -69,6 +85,20 @@ def attempts(function, planned, *_):
             error = f"{type(problem).__name__}: {problem}"
             print(f"{planned.name}: the {attempt} try failed, {error}", flush=True)
     return None, error
+
+
+class ShareOfCores(WorkerPlugin):
+    """In each worker: a training has its share of the machine's cores, unless JIGSAW_THREADS says how many.
+
+    workers: {host: how many workers it has}.
+    """
+
+    def __init__(self, workers):
+        self.workers = workers
+
+    def setup(self, worker):
+        share = limits.cores() // self.workers.get(socket.gethostname(), 1)
+        os.environ.setdefault("JIGSAW_THREADS", str(max(1, share)))
 
 
 class Lost(SchedulerPlugin):

@@ -1,1 +1,1 @@
-"""What a training needs around the loop: its run folder and snapshots, schedule, device, processes, progress."""
+"""What a training needs around the loop: its run folder and snapshots, schedule, device, progress."""

@@ -1,5 +1,9 @@
-"""CPU or GPU: what Caffe runs on; `python -m helpers.training.device` tries it. A mode is a thread's (common.cpp)."""
+"""What Caffe runs on, CPU or GPU, and with how many threads; `python -m helpers.training.device` tries it.
 
+A mode is a thread's own (common.cpp); the number of threads is the process's, and importing this sets it.
+"""
+
+import contextlib
 import ctypes
 import functools
 from dataclasses import dataclass
@@ -7,8 +11,9 @@ from dataclasses import dataclass
 import caffe
 from caffe import build_info
 
-from helpers import course, prototxts
+from helpers import course, limits, prototxts
 
+MOST_THREADS = 64  # packaging/caffe/cpu_threads.hpp
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute, cuda.h
 
 
@@ -85,6 +90,51 @@ def use():
     return name
 
 
+def threads(wanted=None):
+    """How many threads should share a layer's work on the CPU. Results are equal to the bit for any number.
+
+    Parameters
+    ----------
+    wanted : int, "auto" or None
+        None takes the environment variable JIGSAW_THREADS, "auto" one thread for each core that this process may use.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        For a `wanted` that is no such number. A variable is for the whole course: where it says something else, a line
+        says so, and "auto" holds.
+    """
+    if wanted is None:
+        wanted = course.threads_variable()
+        if wanted != "auto" and not _possible(wanted):
+            print(f"JIGSAW_THREADS is {wanted!r}, not 'auto' or a number from 1 to {MOST_THREADS}: 'auto' holds.")
+            wanted = "auto"
+    if wanted == "auto":
+        return min(limits.cores(), MOST_THREADS)
+    if not _possible(wanted):
+        raise ValueError(f"threads is {wanted!r}; choose 'auto' or a number from 1 to {MOST_THREADS}")
+    return int(wanted)
+
+
+def _possible(number):
+    return str(number).isdecimal() and 1 <= int(number) <= MOST_THREADS
+
+
+@contextlib.contextmanager
+def working_threads(wanted=None):
+    """Inside, so many threads share each layer's work; see `threads`."""
+    before = caffe.get_threads()
+    caffe.set_threads(threads(wanted))
+    try:
+        yield
+    finally:
+        caffe.set_threads(before)
+
+
 def describe():
     """One line about the device in use, e.g. "CPU" or "Tesla T4 (CUDA 12.8, cuDNN 9.2)"."""
     if chosen() == "cpu":
@@ -112,6 +162,8 @@ def check():
     why = f" ({obstacle()})" if card() and obstacle() else ""
     print(f"[OK]   Caffe runs on {describe()}: a forward pass gives the right numbers{why}")
 
+
+caffe.set_threads(threads())
 
 if __name__ == "__main__":
     check()

@@ -3,29 +3,27 @@
 import numpy as np
 
 from helpers.data.examples import check, feed
-from helpers.training import device, parallel
+from helpers.training import device
 
 
-def forward(net, examples, blobs, batch_size=128, rank=0, ranks=1):
-    """Yield {name: array copy} of the named blobs after a forward pass over each batch, in order, on device.use's.
+def forward(net, examples, blobs, batch_size=128):
+    """Yield {name: array} of the named blobs after a forward pass over each batch, in order, on device.use's.
 
-    With them come "size", the batch's length, and "rows", the slice of the examples it holds.
-    rank, ranks: process `rank` of `ranks` takes every ranks-th batch.
+    An array is the blob's own memory: the next batch overwrites it, so copy what should last. With them come "size", the
+    batch's length, and "rows", the slice of the examples it holds.
     """
     device.use()
     check(net, examples)
-    for start in range(rank * batch_size, len(examples), ranks * batch_size):
+    for start in range(0, len(examples), batch_size):
         rows = slice(start, min(start + batch_size, len(examples)))
-        feed(net, *examples.batch(np.arange(rows.start, rows.stop)))
+        feed(net, *examples.batch(rows))
         net.forward()
-        yield {"size": rows.stop - rows.start, "rows": rows} | {name: net.blobs[name].data.copy() for name in blobs}
+        yield {"size": rows.stop - rows.start, "rows": rows} | {name: net.blobs[name].data for name in blobs}
 
 
-def score(net, examples, batch_size=128, team=None):
-    """(mean loss in nats, accuracy in [0, 1]) of `net` over all examples. team: who shares the work, see parallel."""
-    team = team or parallel.Team()
+def score(net, examples, batch_size=128):
+    """(mean loss in nats, accuracy in [0, 1]) of `net` over all examples."""
     total = np.zeros(2)
-    for batch in forward(net, examples, ["loss", "accuracy"], batch_size, team.rank, team.size):
+    for batch in forward(net, examples, ["loss", "accuracy"], batch_size):
         total += batch["size"] / len(examples) * np.array([float(batch["loss"]), float(batch["accuracy"])])
-    team.sum([total])
     return tuple(float(value) for value in total)

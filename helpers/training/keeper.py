@@ -10,14 +10,14 @@ import caffe
 
 from helpers.course import write_atomically
 from helpers.early_stopping import EarlyStopping
-from helpers.training import activity, backup, parallel, run_folder, snapshots
+from helpers.training import activity, backup, run_folder, snapshots
 from helpers.training.run_folder import Tables, provenance
 
 
 class Keeper:
     """Keeps a training in its run folder, which nobody else trains in meanwhile; a context manager.
 
-    Of several processes the first one keeps. A folder of other settings is moved aside, never overwritten.
+    A folder of other settings is moved aside, never overwritten.
     tables: the Tables of the epochs that are saved. means: see Means. Raises RuntimeError where another process trains
     in the folder, OSError where it cannot be written.
     """
@@ -25,16 +25,15 @@ class Keeper:
     def __init__(self, folder, settings, recipe, means):
         self.folder, self.settings, self.recipe, self.means = folder, settings, recipe, means
         self.tables = Tables([], [], [])
-        self._world, self._stack = parallel.world(), contextlib.ExitStack()
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             self._local = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jigsaw_")))
-            if self._world.rank == 0:
+            stack.enter_context(run_folder.locked(self.folder))
+            if run_folder.settings_of(self.folder) not in (None, self.settings):
+                run_folder.set_aside(self.folder)
                 stack.enter_context(run_folder.locked(self.folder))
-                if run_folder.settings_of(self.folder) not in (None, self.settings):
-                    run_folder.set_aside(self.folder)
-                    stack.enter_context(run_folder.locked(self.folder))
             self._stack = stack.pop_all()
         return self
 
@@ -46,11 +45,10 @@ class Keeper:
 
         The solver goes on from the newest snapshot that is whole, if there is one; see `resume`.
         """
-        if self._world.rank == 0:
-            write_atomically(self.folder / "train.prototxt", str(net))
-            write_atomically(self.folder / "solver.prototxt", str(parameter))
-            write_atomically(self.folder / "settings.json", json.dumps(self.settings, indent=2))
-        self._snapshot = self._world.share(self._newest() if self._world.rank == 0 else None)
+        write_atomically(self.folder / "train.prototxt", str(net))
+        write_atomically(self.folder / "solver.prototxt", str(parameter))
+        write_atomically(self.folder / "settings.json", json.dumps(self.settings, indent=2))
+        self._snapshot = self._newest()
         own = copy.deepcopy(parameter)
         own.snapshot_prefix = str(self._local / "part")
         (self._local / "solver.prototxt").write_text(str(own))
@@ -107,23 +105,21 @@ class Keeper:
         print("\nInterrupted; the epochs that were finished are saved. Run this cell again to go on.")
         return "interrupted"
 
-    def finish(self, status, tested, processes):
+    def finish(self, status, tested, threads):
         """Write the tables and result.json. tested: test_loss and test_accuracy of the best weights, or nothing."""
-        if self._world.rank == 0:
-            self.tables = snapshots.tables(self._newest())
-            self.tables.write(self.folder)
-            stopping = self.stopping(self.tables)
-            result = {
-                "status": status,
-                "epochs": len(self.tables.history),
-                "best_epoch": stopping.best_epoch,
-                "best_validation_loss": stopping.best,
-                "seconds": sum(row["seconds"] for row in self.tables.history),
-                "warnings": activity.collapses(self.tables.activity, self.recipe),
-                **tested,
-                "settings": self.settings,
-                "made": provenance() | {"processes": processes},
-            }
-            write_atomically(self.folder / "result.json", json.dumps(result, indent=2))
-            self._copy()
-        self._world.share()
+        self.tables = snapshots.tables(self._newest())
+        self.tables.write(self.folder)
+        stopping = self.stopping(self.tables)
+        result = {
+            "status": status,
+            "epochs": len(self.tables.history),
+            "best_epoch": stopping.best_epoch,
+            "best_validation_loss": stopping.best,
+            "seconds": sum(row["seconds"] for row in self.tables.history),
+            "warnings": activity.collapses(self.tables.activity, self.recipe),
+            **tested,
+            "settings": self.settings,
+            "made": provenance() | {"threads": threads},
+        }
+        write_atomically(self.folder / "result.json", json.dumps(result, indent=2))
+        self._copy()

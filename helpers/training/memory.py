@@ -1,32 +1,23 @@
 """How much memory a training will need, before Caffe takes it: it ends the process where there is too little."""
 
 import copy
-import pathlib
 
 import caffe
 
+from helpers.limits import free_memory as free
 from helpers.nets import instantiate
-from helpers.training.averaging import parameters
 
-CONTAINER = pathlib.Path("/sys/fs/cgroup")  # its limits (Linux, admin-guide/cgroup-v2.rst, Memory)
 SHARE = 0.9  # of the free memory; the rest is for what else runs
 LARGEST_BLOB = 2**31 - 1  # numbers; a blob counts them in an int (blob.cpp)
-TOGETHER = 16  # images that our convolution rearranges at a time, beside copies of a layer's weights and their gradient
+TOGETHER = 16  # images that a thread of our convolution rearranges at a time
 TILES = 2 * 2_500_000 // 4  # numbers that it has in work at a time in Winograd's form: kTiles, of inputs and of outputs
 HISTORY = {"SGD": 3, "Adam": 4}  # arrays of a parameter's size that a solver keeps: history, update_, temp_
 
 
-def free():
-    """Bytes that can still be taken: what the system calls available, or what a container's limit leaves."""
-    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
-    available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    try:
-        limit, used = (int((CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current"))
-        kept = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no limit, or "max"
-        return available
-    cache = int(kept["inactive_file"]) + int(kept["active_file"])  # of files: given back when memory is wanted
-    return min(available, limit - used + cache)
+def parameters(net):
+    """The net's parameter blobs, those that layers share once."""
+    blobs = [blob for layer in net.params.values() for blob in layer]
+    return list({blob.data.ctypes.data: blob for blob in blobs}.values())
 
 
 def sizes(net):
@@ -43,11 +34,13 @@ def sizes(net):
     return sum(blobs), sum(blob.count for blob in parameters(small)), max(blobs)
 
 
-def check(net, recipe, processes=1):
+def check(net, recipe, threads=1):
     """Raise MemoryError, naming batch_size and one that would do, where a training of `net` would not fit."""
     per_example, learnt, largest = sizes(net)
-    scratch = 2 * (TOGETHER * largest + learnt) + TILES  # twice: borders of zeros; packaging/caffe/cpu_convolution.cpp
-    fixed = 4 * processes * (learnt * (2 + HISTORY[recipe.solver]) + scratch)
+    # Twice: borders of zeros. Beside what each thread has, one more of it is shared, and copies of a layer's weights and
+    # of their gradient (packaging/caffe/cpu_convolution.cpp).
+    scratch = 2 * learnt + (threads + 1) * (2 * TOGETHER * largest + TILES)
+    fixed = 4 * (learnt * (2 + HISTORY[recipe.solver]) + scratch)
     most = min(int((SHARE * free() - fixed) / (4 * 2 * per_example)), LARGEST_BLOB // largest)
     if recipe.batch_size > most:
         raise MemoryError(

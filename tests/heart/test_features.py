@@ -99,7 +99,7 @@ def test_features_are_computed_on_the_device_that_is_chosen(monkeypatch, trunk_a
     used = []
     monkeypatch.setattr(features.device, "use", lambda: used.append("gpu") or "gpu")
     with pytest.raises(ValueError, match="a GPU computes in one process"):
-        features.extract(again(layers), examples, processes=2)
+        features.extract(again(layers), examples, threads=2)
     features.extract(again(layers), examples)
     assert len(used) >= 3  # once to choose, once where the nets run
 

@@ -21,7 +21,7 @@ KILLS = 20
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return fit(tmp_path_factory.mktemp("whole") / "run", processes=1)
+    return fit(tmp_path_factory.mktemp("whole") / "run", threads=1)
 
 
 CHILD = """
@@ -34,7 +34,7 @@ for line in sys.stdin:  # one process per kill: a fork of this one, which has im
     began, (events, saved) = time.monotonic(), os.pipe()
     pid = os.fork()
     if not pid:
-        fit({folder!r}, processes=1, on_epoch=lambda *_: os.write(saved, b"."))
+        fit({folder!r}, threads=1, on_epoch=lambda *_: os.write(saved, b"."))
         os._exit(0)
     os.close(saved)
     for _ in range(int(epochs)):
@@ -78,7 +78,7 @@ def test_killed_at_twenty_random_moments(tmp_path, whole):
     child.stdin.close()
     child.wait()
     assert went_on, f"no kill came between epochs that a later call went on from: {reached}"
-    assert_same(fit(folder, processes=1), whole)
+    assert_same(fit(folder, threads=1), whole)
 
 
 def truncate(snapshot):

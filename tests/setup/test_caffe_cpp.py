@@ -25,6 +25,9 @@ INSTALLED = pathlib.Path(caffe.__file__).with_name("lib")
 DEVEL = built().with_name("devel")
 PACKAGING = course.ROOT / "packaging" / "caffe"
 FUZZ = int(os.environ.get("JIGSAW_FUZZ", 0))
+OUR_LAYERS = {
+    path.name: f'#include "{path}"\n' for path in PACKAGING.glob("cpu_*.cpp") if path.name != "cpu_layers.cpp"
+}
 
 pytestmark = [
     pytest.mark.skipif(
@@ -36,6 +39,8 @@ pytestmark = [
         "JIGSAW_CACHE and JIGSAW_RELEASES=none compile it",
     ),
 ]
+
+THREADS = '#include "threads.cpp"\n'
 
 # Tests of the release that its own code does not pass, whoever compiles it.
 NOT_PASSED = (
@@ -142,25 +147,37 @@ def passed(result):
     return int(result.stdout.split("[  PASSED  ] ")[1].split()[0])
 
 
-def test_the_release_s_own_layer_and_solver_tests_pass(release_tests):
-    assert passed(run(release_tests, arguments=[f"--gtest_filter=-{':'.join(NOT_PASSED)}"])) == 982
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_the_release_s_own_layer_and_solver_tests_pass(release_tests, threads):
+    arguments = [f"--gtest_filter=-{':'.join(NOT_PASSED)}"]
+    assert passed(run(release_tests, arguments=arguments, CAFFE_THREADS=threads)) == 982
 
 
-def test_our_convolution_passes_the_release_s_tests(release_tests):
+def our_convolution(registers, *changes):
+    """Our layers for one kind of registers, always in the release's places, and with other texts in those of ours."""
+    text = (PACKAGING / "cpu_convolution.cpp").read_text()
+    for ours, other in (("if (avx2 != (WIDTH == 32)) return false;", ""), *changes):
+        assert text.count(ours) == 1
+        text = text.replace(ours, other)
+    return {f"{registers}.cpp": ("#define CPU_AVX2\n" if registers == "avx2" else "") + text}
+
+
+@pytest.mark.parametrize("registers", ["avx2", "baseline"])
+def test_our_convolution_passes_the_release_s_tests(release_tests, registers):
     """Their batches and outputs are few, and ours leaves such layers to the release's: here it does all it can.
 
     TestNDAgainst2D compares bits with those of the release's layer for more axes, which adds in another order.
     """
-    text = (PACKAGING / "cpu_convolution.cpp").read_text()
     limits = ("kFewest = 8;", "kFewest = 1;"), ("this->group_ < kRows)", "this->group_ < 1)"), ("= 256;", "= 1;")
-    for limit, none in limits:
-        assert text.count(limit) == 1
-        text = text.replace(limit, none)
-    every_size = compiled("every_size", {"cpu_convolution.cpp": text}, "-O2")
-    assert (
-        passed(run(every_size, release_tests, arguments=["--gtest_filter=ConvolutionLayerTest*-*TestNDAgainst2D"]))
-        == 28
-    )
+    every_size = compiled(f"every_size_{registers}", our_convolution(registers, *limits), "-O2")
+    arguments = ["--gtest_filter=ConvolutionLayerTest*-*TestNDAgainst2D"]
+    assert passed(run(every_size, release_tests, arguments=arguments, CAFFE_THREADS="2")) == 28
+
+
+def test_fuzz_our_convolution_without_avx2():
+    """What it does on other processors, with registers of 16 bytes: the same numbers, with threads, too."""
+    sources = {"fuzz.cpp": '#include "fuzz_layers.cpp"\n', **our_convolution("baseline")}
+    fuzz(compiled("fuzz_baseline", sources, "-O2"), 1000, CAFFE_THREADS="2")
 
 
 def fuzz(library, count, **environment):
@@ -179,10 +196,24 @@ def test_fuzz_our_layers_under_the_address_sanitizer():
     """Their own intermediate memory, too; compiled with the sanitizers, they take the places of those in the wheel."""
     asan = subprocess.check_output(["c++", "-print-file-name=libasan.so"], text=True).strip()
     ubsan = subprocess.check_output(["c++", "-print-file-name=libubsan.so"], text=True).strip()
-    ours = {path.name: f'#include "{path}"\n' for path in PACKAGING.glob("cpu_[cs]*.cpp")}
     sanitizers = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"]
-    library = compiled("sanitized", {"fuzz.cpp": '#include "fuzz_layers.cpp"\n', **ours}, *sanitizers)
-    fuzz(library, 1000, LD_PRELOAD=f"{asan} {ubsan}", ASAN_OPTIONS="detect_leaks=0", PYTHONMALLOC="malloc")
+    library = compiled("sanitized", {"fuzz.cpp": '#include "fuzz_layers.cpp"\n', **OUR_LAYERS}, *sanitizers)
+    settings = {"ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc", "CAFFE_THREADS": "3"}
+    fuzz(library, 1000, LD_PRELOAD=f"{asan} {ubsan}", **settings)
+
+
+def test_our_threads_under_the_thread_sanitizer():
+    """Two threads that touch the same number without waiting for each other end the process."""
+    tsan = subprocess.check_output(["c++", "-print-file-name=libtsan.so"], text=True).strip()
+    library = compiled("threads_sanitized", {"threads.cpp": THREADS, **OUR_LAYERS}, "-O1", "-g", "-fsanitize=thread")
+    result = run(library, LD_PRELOAD=tsan, TSAN_OPTIONS="exitcode=66")
+    assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-5000:]
+
+
+def test_what_threads_promise():
+    """Each unit once, nobody's memory shared, what is thrown arrives, several callers, the same bits."""
+    result = run(compiled("threads", {"threads.cpp": THREADS}, "-O1"))
+    assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
 
 
 def test_another_protobuf_takes_no_symbol_s_place(tmp_path):

@@ -1,4 +1,7 @@
-"""The layers that the CPU build puts in place of the release's: the same numbers, and the same bits again."""
+"""The layers that the CPU build puts in place of the release's: the same numbers, and the same bits again.
+
+That they are the same for any number of threads: tests/training/test_threads.py.
+"""
 
 import gc
 import multiprocessing
@@ -286,11 +289,173 @@ def test_alexnet_s_lrn_is_the_release_s():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-6 * np.abs(theirs).max())
 
 
-@pytest.mark.parametrize(
-    "parameters", [{"norm_region": caffe.params.LRN.WITHIN_CHANNEL}, {"beta": 0.5}], ids=["within", "another power"]
+@settings(max_examples=40, deadline=None)
+@given(
+    local_size=st.sampled_from([1, 3, 5]),
+    alpha=st.floats(1e-4, 1),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(5, 9), st.integers(5, 9)),
+    seed=st.integers(0, 99),
 )
-def test_other_lrn_is_the_release_s(parameters):
+def test_lrn_within_a_channel_is_the_release_s(local_size, alpha, shape, seed):
+    images = 3 * np.random.default_rng(seed).standard_normal(shape)
+    window = {"local_size": local_size, "alpha": alpha, "norm_region": caffe.params.LRN.WITHIN_CHANNEL}
+    for ours, theirs in zip(*[small_layer("LRN", engine, images, 0, **window) for engine in (OURS, RELEASE)]):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-6 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("region", ["ACROSS_CHANNELS", "WITHIN_CHANNEL"])
+def test_another_power_is_the_release_s(region):
     images = np.random.default_rng(0).standard_normal((2, 3, 6, 5))
-    results = [small_layer("LRN", engine, images, 0, local_size=3, **parameters) for engine in (OURS, RELEASE)]
+    window = {"local_size": 3, "beta": 0.5, "norm_region": getattr(caffe.params.LRN, region)}
+    for ours, theirs in zip(*[small_layer("LRN", engine, images, 0, **window) for engine in (OURS, RELEASE)]):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    axis=st.integers(0, 3),
+    seed=st.integers(0, 99),
+)
+def test_softmax_is_the_release_s_to_the_last_bit(shape, axis, seed):
+    scores = 5 * np.random.default_rng(seed).standard_normal(shape)
+    results = [small_layer("Softmax", engine, scores, seed, axis=min(axis, len(shape) - 1)) for engine in (OURS, RELEASE)]
     for ours, theirs in zip(*results):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def one_layer(layer, shape, passes=1):
+    """(input, gradient of the output, output, gradient of the input, parameters) of a net of one layer, top."""
+    spec = caffe.NetSpec()
+    spec.data = caffe.layers.Input(shape={"dim": list(shape)})
+    spec.top = layer(spec.data)
+    net = spec.to_proto()
+    net.force_backward = True
+    net = nets.instantiate(net, caffe.TRAIN)
+    rng = np.random.default_rng(0)
+    for blob in net.params.get("top", ()):
+        blob.data[...] = rng.standard_normal(blob.data.shape)
+        blob.diff[...] = 0
+    data = rng.standard_normal(shape).astype(np.float32)
+    top = net.blobs[net.outputs[0]]
+    for _ in range(passes):
+        net.blobs["data"].data[...] = data
+        net.forward()
+        output = top.data.copy()
+        top.diff[...] = gradient = np.random.default_rng(1).standard_normal(output.shape).astype(np.float32)
+        net.backward()
+    return data, gradient, output, net.blobs["data"].diff.copy(), net.params.get("top")
+
+
+@pytest.mark.parametrize("shape", [(8, 40, 5, 3), (5, 3, 7, 7), (9, 20), (1, 2, 3, 3), (4, 17, 2)])
+def test_batch_norm_is_that_of_the_paper(shape):
+    """Ioffe and Szegedy 2015, arXiv 1502.03167, algorithm 1 and the gradients below it, without gamma and beta."""
+    data, above, output, below, statistics = one_layer(
+        lambda bottom: caffe.layers.BatchNorm(bottom, moving_average_fraction=0.9), shape
+    )
+    over = tuple(axis for axis in range(len(shape)) if axis != 1)
+    count, x, dy = data.size / shape[1], data.astype(float), above.astype(float)
+    mean, variance = x.mean(over, keepdims=True), x.var(over, keepdims=True)
+    y = (x - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(output, y, rtol=1e-5, atol=2e-6)
+    slope = (dy * y).mean(over, keepdims=True)
+    expected = (dy - dy.mean(over, keepdims=True) - y * slope) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(below, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    rng = np.random.default_rng(0)  # the statistics before, as one_layer drew them
+    before = [rng.standard_normal(blob.data.shape) for blob in statistics]
+    unbiased = variance.ravel() * (count / (count - 1) if count > 1 else 1)
+    for blob, old, new in zip(statistics, before, (mean.ravel(), unbiased, 1)):
+        np.testing.assert_allclose(blob.data, 0.9 * old + new, rtol=1e-5, atol=1e-6)
+
+
+def test_batch_norm_in_the_test_phase_uses_what_it_has_seen():
+    """Forward and, as for pictures that drive a unit, backward."""
+    spec = caffe.NetSpec()
+    spec.data = caffe.layers.Input(shape={"dim": [6, 20, 3, 3]})
+    spec.top = caffe.layers.BatchNorm(spec.data)
+    proto = spec.to_proto()
+    proto.force_backward = True
+    net, rng = nets.instantiate(proto, caffe.TEST), np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, 6, 20, 3, 3))
+    mean, variance, weight = rng.standard_normal(20), rng.random(20), 2.5
+    for blob, values in zip(net.params["top"], (mean, variance, weight)):
+        blob.data[...] = values
+    net.blobs["data"].data[...] = x
+    net.forward()
+    deviation = np.sqrt(variance / weight + 1e-5)[:, None, None]
+    expected = (x - (mean / weight)[:, None, None]) / deviation
+    np.testing.assert_allclose(net.blobs["top"].data, expected, rtol=1e-4, atol=1e-5)
+    net.blobs["top"].diff[...] = dy
+    net.backward()
+    np.testing.assert_allclose(net.blobs["data"].diff, dy / deviation, rtol=1e-5)
+    np.testing.assert_allclose(net.params["top"][2].data, weight)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape, axis", [((8, 40, 5, 3), 1), ((3, 4, 2, 5), 2), ((7, 9), 1), ((2, 3, 4, 4), 0)])
+def test_scale_multiplies_and_adds_up_its_gradients(shape, axis, bias, in_place):
+    parameters = {"axis": axis, "bias_term": bias}
+    data, above, output, below, blobs = one_layer(
+        lambda bottom: caffe.layers.Scale(bottom, in_place=in_place, **parameters), shape, passes=2
+    )
+    wide = [1] * len(shape)
+    wide[axis] = shape[axis]
+    factor = blobs[0].data.reshape(wide)
+    np.testing.assert_allclose(output, data * factor + (blobs[1].data.reshape(wide) if bias else 0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(below, above * factor, rtol=1e-6)
+    over = tuple(i for i in range(len(shape)) if i != axis)
+    for blob, expected in zip(blobs, ((data * above).sum(over), above.sum(over))):  # of two passes
+        np.testing.assert_allclose(blob.diff, 2 * expected, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 150), st.integers(1, 300), st.integers(1, 40), st.booleans(), st.booleans())
+def test_inner_product_in_slices(images, outputs, inputs, transpose, bias):
+    layer = lambda bottom: caffe.layers.InnerProduct(  # noqa: E731
+        bottom, num_output=outputs, transpose=transpose, bias_term=bias
+    )
+    data, above, output, below, blobs = one_layer(layer, (images, inputs), passes=2)
+    weights = blobs[0].data.T if transpose else blobs[0].data
+    close = {"rtol": 1e-4, "atol": 2e-4}
+    np.testing.assert_allclose(output, data @ weights.T + (blobs[1].data if bias else 0), **close)
+    np.testing.assert_allclose(below, above @ weights, **close)
+    of_weights = 2 * above.T @ data
+    np.testing.assert_allclose(blobs[0].diff, of_weights.T if transpose else of_weights, rtol=1e-4, atol=1e-3)
+    if bias:
+        np.testing.assert_allclose(blobs[1].diff, 2 * above.sum(0), rtol=1e-4, atol=1e-3)
+
+
+def test_dropout_draws_the_release_s_numbers():
+    """One generator, boost's: 0 with probability ratio, else divided by what is left, and the same in the gradient."""
+    caffe.set_random_seed(3)
+    data, above, output, below, _ = one_layer(lambda bottom: caffe.layers.Dropout(bottom, dropout_ratio=0.3), (50, 4000))
+    kept = output != 0
+    assert abs(kept.mean() - 0.7) < 0.005
+    np.testing.assert_allclose(output, np.where(kept, data / 0.7, 0), rtol=1e-6)
+    np.testing.assert_allclose(below, np.where(kept, above / 0.7, 0), rtol=1e-6)
+
+
+def test_adam_is_that_of_the_paper(tmp_path):
+    """Kingma and Ba 2015, arXiv 1412.6980, algorithm 1 with the step size of section 2; eps is not in the root."""
+    spec = caffe.NetSpec()
+    spec.data = caffe.layers.Input(shape={"dim": [4, 70_000]})
+    spec.label = caffe.layers.Input(shape={"dim": [4, 1]})
+    spec.fc = caffe.layers.InnerProduct(spec.data, num_output=1, bias_term=False, weight_filler={"type": "xavier"})
+    spec.loss = caffe.layers.EuclideanLoss(spec.fc, spec.label)
+    (tmp_path / "net.prototxt").write_text(str(spec.to_proto()))
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" type: "Adam" base_lr: 0.01 lr_policy: "fixed" momentum: 0.8 momentum2: 0.99 '
+        f'delta: 0.1 snapshot_prefix: "{tmp_path}/part" solver_mode: CPU random_seed: 1'
+    )
+    solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+    x = np.random.default_rng(0).standard_normal((4, 70_000))
+    solver.net.blobs["data"].data[...] = x
+    w = solver.net.params["fc"][0].data.astype(float).ravel()
+    mean = square = 0
+    for step in range(1, 4):
+        solver.step(1)
+        gradient = x.T @ (x @ w) / 4
+        mean, square = 0.8 * mean + 0.2 * gradient, 0.99 * square + 0.01 * gradient**2
+        w = w - 0.01 * np.sqrt(1 - 0.99**step) / (1 - 0.8**step) * mean / (np.sqrt(square) + 0.1)
+        np.testing.assert_allclose(solver.net.params["fc"][0].data.ravel(), w, rtol=1e-4, atol=5e-6)

@@ -1,12 +1,14 @@
 """Many runs at a time, with Dask: what waits for what, what fails, what is lost; two real worker processes."""
 
 import functools
+import multiprocessing
 import os
 import signal
 import time
 
 from dask.distributed import Client, LocalCluster
 
+from helpers import limits
 from helpers.study import __main__ as command, plan
 from helpers.study.sweep import NET, sweep
 
@@ -103,20 +105,32 @@ def test_the_commands_exit_status_says_that_a_run_failed(monkeypatch, capsys):
     assert not command.main(["--jobs", "2", "--again", "--only", HEADS[0]])
 
 
-def test_a_training_in_a_worker_may_start_processes_of_its_own(tmp_path):
-    assert sweep(planned(NETS[1]), functools.partial(forks, folder=tmp_path)) == {}
-    assert (tmp_path / "sum").read_text() == "3.0"
+def test_each_training_has_its_share_of_the_cores(tmp_path, monkeypatch):
+    """Two workers on this machine, and what the user says counts more."""
+    monkeypatch.delenv("JIGSAW_THREADS")
+    assert sweep(planned(*NETS[:2]), functools.partial(says_threads, folder=tmp_path)) == {}
+    share = max(1, limits.cores() // 2)
+    assert {path.read_text() for path in tmp_path.iterdir()} == {str(share)}
+    monkeypatch.setenv("JIGSAW_THREADS", "7")
+    assert sweep(planned(*NETS[:2]), functools.partial(says_threads, folder=tmp_path)) == {}
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"7"}
 
 
-def forks(planned, folder):
-    from helpers.training import parallel
+def says_threads(planned, folder):
+    from helpers.training import device
 
-    ranks = parallel.shared_array((2,))
-    parallel.run(2, fill, ranks)
-    (folder / "sum").write_text(str(float(ranks.sum())))
+    (folder / planned.name).write_text(str(device.threads()))
     return planned.name
 
 
-def fill(team, ranks):
-    ranks[team.rank] = team.rank + 1
-    team.wait()
+def test_a_training_in_a_worker_may_start_processes_of_its_own(tmp_path):
+    """A stream of puzzles does."""
+    assert sweep(planned(NETS[1]), functools.partial(forks, folder=tmp_path)) == {}
+    assert (tmp_path / "done").exists()
+
+
+def forks(planned, folder):
+    child = multiprocessing.get_context("fork").Process(target=(folder / "done").touch)
+    child.start()
+    child.join()
+    return planned.name

@@ -1,10 +1,15 @@
-// Forced before the release's tests of convolution, pooling, ReLU and BatchNorm: the layer that Caffe's registry has
-// under a name, in the place of the release's class that they name.
+// Forced before the release's tests: the layer that Caffe's registry has under a name, in the place of the release's class
+// that they name.
 #include "caffe/caffe.hpp"
 #include "caffe/layers/batch_norm_layer.hpp"
 #include "caffe/layers/conv_layer.hpp"
+#include "caffe/layers/dropout_layer.hpp"
+#include "caffe/layers/inner_product_layer.hpp"
+#include "caffe/layers/lrn_layer.hpp"
 #include "caffe/layers/pooling_layer.hpp"
 #include "caffe/layers/relu_layer.hpp"
+#include "caffe/layers/scale_layer.hpp"
+#include "caffe/layers/softmax_layer.hpp"
 
 namespace caffe {
 
@@ -53,6 +58,11 @@ REGISTERED(RegisteredConvolution, "Convolution")
 REGISTERED(RegisteredPooling, "Pooling")
 REGISTERED(RegisteredReLU, "ReLU")
 REGISTERED(RegisteredBatchNorm, "BatchNorm")
+REGISTERED(RegisteredDropout, "Dropout")
+REGISTERED(RegisteredInnerProduct, "InnerProduct")
+REGISTERED(RegisteredLRN, "LRN")
+REGISTERED(RegisteredScale, "Scale")
+REGISTERED(RegisteredSoftmax, "Softmax")
 
 }  // namespace caffe
 
@@ -60,3 +70,8 @@ REGISTERED(RegisteredBatchNorm, "BatchNorm")
 #define PoolingLayer RegisteredPooling
 #define ReLULayer RegisteredReLU
 #define BatchNormLayer RegisteredBatchNorm
+#define DropoutLayer RegisteredDropout
+#define InnerProductLayer RegisteredInnerProduct
+#define LRNLayer RegisteredLRN
+#define ScaleLayer RegisteredScale
+#define SoftmaxLayer RegisteredSoftmax
