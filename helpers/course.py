@@ -4,6 +4,7 @@ Standard library only: the set-up reads the variables here before anything is in
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -45,6 +46,7 @@ VARIABLES = {
     "JIGSAW_FUZZ": ("", "random examples per test of `make fuzz`"),
     "KERAS_HOME": ("~/.keras", "Keras' own folder; CIFAR-100 lies in its datasets/"),
 }
+RENAMED = {"JIGSAW_THREADS": "JIGSAW_PROCESSES"}  # older names, still understood where the new one is not set
 CHOICES = {"JIGSAW_PROFILE": ("quick", "full"), "JIGSAW_DEVICE": ("auto", "cpu", "gpu")}
 
 
@@ -53,19 +55,18 @@ def variable(name):
 
     Raises ValueError, naming the variable, for a value that is none of its CHOICES.
     """
-    value = os.environ.get(name) or VARIABLES[name][0]
+    value = os.environ.get(name) or _by_older_name(name) or VARIABLES[name][0]
     if value not in CHOICES.get(name, (value,)):
         raise ValueError(f"{name} is {value!r}; set it to one of {', '.join(CHOICES[name])}")
     return value
 
 
-def threads_variable():
-    """JIGSAW_THREADS; where only the older name JIGSAW_PROCESSES is set, that one, and a line says so."""
-    older = os.environ.get("JIGSAW_PROCESSES")
-    if older and not os.environ.get("JIGSAW_THREADS"):
-        print(f"JIGSAW_PROCESSES is JIGSAW_THREADS today: one process, {older} threads. Results are the same.")
-        return older
-    return variable("JIGSAW_THREADS")
+@functools.cache
+def _by_older_name(name):
+    older = RENAMED.get(name)
+    if value := older and os.environ.get(older):
+        print(f"{older}={value} is understood as {name}={value}, its name today.")
+    return value
 
 
 def folder(name):

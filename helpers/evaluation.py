@@ -15,7 +15,9 @@ from helpers.training.forward import forward
 def probabilities(net, examples, batch_size=128):
     """Class probabilities (N, classes), float64: the softmax of the scores that the loss layer reads."""
     blob = score_blob(net)
-    scores = np.concatenate([batch[blob].copy() for batch in forward(net, examples, [blob], batch_size)]).astype(np.float64)
+    scores = np.concatenate([batch[blob].copy() for batch in forward(net, examples, [blob], batch_size)]).astype(
+        np.float64
+    )
     return softmax(scores, axis=1)
 
 

@@ -1,7 +1,7 @@
 """The Caffe solver loop: for each epoch the batches, `solver.step(1)`, validation, keep what was learnt, stop in time.
 
-Read `fit`, then `train`, then `one_epoch`. What else a training needs lies in helpers/training: what is kept (keeper), the
-recipe as Caffe's prototxt (schedule), how many threads work (device).
+Read `fit`, then `train`, then `one_epoch`. What else a training needs lies in helpers/training: what is kept (keeper),
+the recipe as Caffe's prototxt (schedule), how many threads work (device).
 """
 
 import dataclasses

@@ -109,7 +109,7 @@ def threads(wanted=None):
         says so, and "auto" holds.
     """
     if wanted is None:
-        wanted = course.threads_variable()
+        wanted = course.variable("JIGSAW_THREADS")
         if wanted != "auto" and not _possible(wanted):
             print(f"JIGSAW_THREADS is {wanted!r}, not 'auto' or a number from 1 to {MOST_THREADS}: 'auto' holds.")
             wanted = "auto"

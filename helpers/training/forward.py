@@ -9,8 +9,8 @@ from helpers.training import device
 def forward(net, examples, blobs, batch_size=128):
     """Yield {name: array} of the named blobs after a forward pass over each batch, in order, on device.use's.
 
-    An array is the blob's own memory: the next batch overwrites it, so copy what should last. With them come "size", the
-    batch's length, and "rows", the slice of the examples it holds.
+    An array is the blob's own memory: the next batch overwrites it, so copy what should last. With them come "size",
+    the batch's length, and "rows", the slice of the examples it holds.
     """
     device.use()
     check(net, examples)

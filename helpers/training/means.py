@@ -32,7 +32,7 @@ class Means:
         return self.backup or course.backup_folder()
 
     def check(self, net, recipe, mode):
-        """Raise MemoryError where a training of `net` does not fit, ValueError where `threads` is no possible number."""
+        """How many threads will work. Raises ValueError for no such number, MemoryError where `net` does not fit."""
         threads = device.threads(self.threads)
         if mode == "cpu":
             memory.check(net, recipe, threads)

@@ -37,8 +37,8 @@ def sizes(net):
 def check(net, recipe, threads=1):
     """Raise MemoryError, naming batch_size and one that would do, where a training of `net` would not fit."""
     per_example, learnt, largest = sizes(net)
-    # Twice: borders of zeros. Beside what each thread has, one more of it is shared, and copies of a layer's weights and
-    # of their gradient (packaging/caffe/cpu_convolution.cpp).
+    # Twice: borders of zeros. Beside what each thread has, one more of it is shared, and copies of a layer's weights
+    # and of their gradient (packaging/caffe/cpu_convolution.cpp).
     scratch = 2 * learnt + (threads + 1) * (2 * TOGETHER * largest + TILES)
     fixed = 4 * (learnt * (2 + HISTORY[recipe.solver]) + scratch)
     most = min(int((SHARE * free() - fixed) / (4 * 2 * per_example)), LARGEST_BLOB // largest)

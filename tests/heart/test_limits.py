@@ -1,4 +1,4 @@
-"""Cores and memory that containers, batch systems and shells allow: quotas of both versions of cgroups, several deep."""
+"""Cores and memory that containers, batch systems and shells allow: quotas of both versions of cgroups, nested ones."""
 
 import os
 import resource
@@ -115,7 +115,9 @@ def test_the_affinity_holds_where_it_is_smaller(system, monkeypatch):
     assert limits.cores() == 3
 
 
-@given(st.lists(st.sampled_from(["", "max", "-1", "x y", "0 0", "100000 0", "0 100000", "1 2 3"]), min_size=2, max_size=2))
+@given(
+    st.lists(st.sampled_from(["", "max", "-1", "x y", "0 0", "100000 0", "0 100000", "1 2 3"]), min_size=2, max_size=2)
+)
 def test_whatever_such_a_file_says_there_is_an_answer(words):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "_words", lambda folder, name: words[name.startswith("memory")].split())

@@ -15,7 +15,7 @@ from google.protobuf import text_format
 
 from helpers import course, evaluation, features, nets, recipes, solver, weights
 from helpers.data.examples import Examples, feed
-from helpers.training import memory, run_folder
+from helpers.training import run_folder
 
 CLASSES = 3
 RECIPE = dataclasses.replace(recipes.CIFAR100_LAST_LAYER, name="test", max_epochs=3, batch_size=8, base_lr=0.002)
@@ -436,14 +436,3 @@ def test_numbers_of_numpy_make_the_same_run(tmp_path, capsys):
 def test_settings_are_plain():
     given = {"a": np.float32(0.5), "b": np.bool_(True), "c": pathlib.Path("x"), "d": np.uint8(3), "e": np.arange(2)}
     assert run_folder.plain(given) == {"a": 0.5, "b": True, "c": "x", "d": 3, "e": [0, 1]}
-
-
-def test_a_containers_page_cache_is_free(tmp_path, monkeypatch):
-    """Its files' pages are given back when memory is wanted; what programs hold is not."""
-    monkeypatch.setattr(memory, "CONTAINER", tmp_path)
-    stat = "anon 100\ninactive_file 5000000\nactive_file 1000000"
-    for name, text in {"max": 10**7, "current": 9 * 10**6, "stat": stat}.items():
-        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
-    assert memory.free() == 7 * 10**6
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.free() > 10**7

@@ -205,14 +205,14 @@ def test_fuzz_our_layers_under_the_address_sanitizer():
 def test_our_threads_under_the_thread_sanitizer():
     """Two threads that touch the same number without waiting for each other end the process."""
     tsan = subprocess.check_output(["c++", "-print-file-name=libtsan.so"], text=True).strip()
-    library = compiled("threads_sanitized", {"threads.cpp": THREADS, **OUR_LAYERS}, "-O1", "-g", "-fsanitize=thread")
+    library = compiled("threads_sanitized", {"promises.cpp": THREADS, **OUR_LAYERS}, "-O1", "-g", "-fsanitize=thread")
     result = run(library, LD_PRELOAD=tsan, TSAN_OPTIONS="exitcode=66")
     assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-5000:]
 
 
 def test_what_threads_promise():
     """Each unit once, nobody's memory shared, what is thrown arrives, several callers, the same bits."""
-    result = run(compiled("threads", {"threads.cpp": THREADS}, "-O1"))
+    result = run(compiled("threads", {"promises.cpp": THREADS}, "-O1"))
     assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
 
 

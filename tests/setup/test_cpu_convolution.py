@@ -319,7 +319,9 @@ def test_another_power_is_the_release_s(region):
 )
 def test_softmax_is_the_release_s_to_the_last_bit(shape, axis, seed):
     scores = 5 * np.random.default_rng(seed).standard_normal(shape)
-    results = [small_layer("Softmax", engine, scores, seed, axis=min(axis, len(shape) - 1)) for engine in (OURS, RELEASE)]
+    results = [
+        small_layer("Softmax", engine, scores, seed, axis=min(axis, len(shape) - 1)) for engine in (OURS, RELEASE)
+    ]
     for ours, theirs in zip(*results):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -402,7 +404,9 @@ def test_scale_multiplies_and_adds_up_its_gradients(shape, axis, bias, in_place)
     wide = [1] * len(shape)
     wide[axis] = shape[axis]
     factor = blobs[0].data.reshape(wide)
-    np.testing.assert_allclose(output, data * factor + (blobs[1].data.reshape(wide) if bias else 0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        output, data * factor + (blobs[1].data.reshape(wide) if bias else 0), rtol=1e-5, atol=1e-6
+    )
     np.testing.assert_allclose(below, above * factor, rtol=1e-6)
     over = tuple(i for i in range(len(shape)) if i != axis)
     for blob, expected in zip(blobs, ((data * above).sum(over), above.sum(over))):  # of two passes
@@ -429,7 +433,9 @@ def test_inner_product_in_slices(images, outputs, inputs, transpose, bias):
 def test_dropout_draws_the_release_s_numbers():
     """One generator, boost's: 0 with probability ratio, else divided by what is left, and the same in the gradient."""
     caffe.set_random_seed(3)
-    data, above, output, below, _ = one_layer(lambda bottom: caffe.layers.Dropout(bottom, dropout_ratio=0.3), (50, 4000))
+    data, above, output, below, _ = one_layer(
+        lambda bottom: caffe.layers.Dropout(bottom, dropout_ratio=0.3), (50, 4000)
+    )
     kept = output != 0
     assert abs(kept.mean() - 0.7) < 0.005
     np.testing.assert_allclose(output, np.where(kept, data / 0.7, 0), rtol=1e-6)

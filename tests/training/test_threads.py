@@ -11,7 +11,7 @@ import caffe
 import numpy as np
 import pytest
 from conftest import ROOT
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from small_training import assert_same, fit, halted
 
 from helpers import features, nets, recipes
@@ -75,22 +75,22 @@ def random_net(kinds, channels, size):
     top = spec.data = L.Input(shape={"dim": [1, channels, size, size]})
     spec.label = L.Input(shape={"dim": [1]})
     filler = {"weight_filler": {"type": "msra"}}
+    make = {
+        "conv3": lambda top: L.Convolution(top, num_output=12, kernel_size=3, pad=1, **filler),
+        "conv5": lambda top: L.Convolution(top, num_output=24, kernel_size=5, pad=2, **filler),
+        "stride": lambda top: L.Convolution(top, num_output=7, kernel_size=3, stride=2, pad=1, **filler),
+        "wide": lambda top: L.Convolution(top, num_output=70, kernel_size=1, **filler),
+        "max": lambda top: L.Pooling(top, kernel_size=3, stride=2),
+        "ave": lambda top: L.Pooling(top, kernel_size=3, stride=2, pool=1, pad=1),
+        "across": lambda top: L.LRN(top, local_size=5, alpha=1e-2),
+        "within": lambda top: L.LRN(top, local_size=3, alpha=1e-2, norm_region=1),
+        "relu": lambda top: L.ReLU(top, negative_slope=0.1),
+        "norm": lambda top: L.Scale(L.BatchNorm(top), bias_term=True),
+        "drop": lambda top: L.Dropout(top),
+        "softmax": lambda top: L.Softmax(top),
+    }
     for i, kind in enumerate(kinds):
-        top = {
-            "conv3": lambda: L.Convolution(top, num_output=12, kernel_size=3, pad=1, **filler),
-            "conv5": lambda: L.Convolution(top, num_output=24, kernel_size=5, pad=2, **filler),
-            "stride": lambda: L.Convolution(top, num_output=7, kernel_size=3, stride=2, pad=1, **filler),
-            "max": lambda: L.Pooling(top, kernel_size=3, stride=2),
-            "ave": lambda: L.Pooling(top, kernel_size=3, stride=2, pool=1, pad=1),
-            "across": lambda: L.LRN(top, local_size=5, alpha=1e-2),
-            "within": lambda: L.LRN(top, local_size=3, alpha=1e-2, norm_region=1),
-            "relu": lambda: L.ReLU(top, negative_slope=0.1),
-            "norm": lambda: L.Scale(L.BatchNorm(top), bias_term=True),
-            "drop": lambda: L.Dropout(top),
-            "softmax": lambda: L.Softmax(top),
-            "wide": lambda: L.Convolution(top, num_output=70, kernel_size=1, **filler),
-        }[kind]()
-        spec[f"layer{i}"] = top
+        top = spec[f"layer{i}"] = make[kind](top)
     spec.fc = L.InnerProduct(top, num_output=3, **filler)
     spec.loss = L.SoftmaxWithLoss(spec.fc, spec.label)
     return spec.to_proto()
@@ -99,6 +99,7 @@ def random_net(kinds, channels, size):
 @settings(max_examples=25, deadline=None)
 @given(st.lists(KINDS, min_size=1, max_size=5), st.integers(1, 20), st.integers(9, 17), st.integers(1, 40))
 def test_random_nets_step_to_the_same_bits(tmp_path_factory, kinds, channels, size, batch):
+    assume(kinds.count("max") < 3)  # a window larger than its map: Caffe's CHECK would end the process
     net, folder = random_net(kinds, channels, size), tmp_path_factory.mktemp("net")
     assert stepped(folder, net, batch, 1) == stepped(folder, net, batch, 3)
 
@@ -193,20 +194,27 @@ def test_a_variable_that_says_nothing_of_use_falls_back_with_a_line(monkeypatch,
     assert f"JIGSAW_THREADS is {value!r}" in capsys.readouterr().out
 
 
-def test_the_older_variable_is_understood_and_said_so(monkeypatch, capsys):
+@pytest.fixture
+def older_variable(monkeypatch):
     monkeypatch.delenv("JIGSAW_THREADS")
     monkeypatch.setenv("JIGSAW_PROCESSES", "2")
-    assert device.threads() == 2
-    assert "JIGSAW_PROCESSES is JIGSAW_THREADS today" in capsys.readouterr().out
+    device.course._by_older_name.cache_clear()
+    yield
+    device.course._by_older_name.cache_clear()
+
+
+def test_the_older_variable_is_understood_and_said_so_once(older_variable, monkeypatch, capsys):
+    assert device.threads() == device.threads() == 2
+    assert capsys.readouterr().out == "JIGSAW_PROCESSES=2 is understood as JIGSAW_THREADS=2, its name today.\n"
     monkeypatch.setenv("JIGSAW_THREADS", "1")
     assert device.threads() == 1
 
 
-def test_the_older_variable_trains_nets_with_batch_norm(tmp_path, monkeypatch):
+def test_the_older_variable_trains_nets_with_batch_norm(older_variable, tmp_path):
     """Notebook 01's: several processes could not, and raised."""
-    monkeypatch.delenv("JIGSAW_THREADS")
-    monkeypatch.setenv("JIGSAW_PROCESSES", "2")
-    assert stepped(tmp_path, nets.stacked_cfn(8, tile=40, fc6=64, fc7=128, width=0.25, batch_norm=True), 8, None, steps=1)
+    assert stepped(
+        tmp_path, nets.stacked_cfn(8, tile=40, fc6=64, fc7=128, width=0.25, batch_norm=True), 8, None, steps=1
+    )
 
 
 def test_the_number_of_threads_ends_with_the_training(tmp_path):
@@ -237,5 +245,3 @@ def test_caffe_s_own_variable(tmp_path):
             env=os.environ | {"CAFFE_THREADS": value, "GLOG_minloglevel": "0"},
         )
         assert done.stdout == f"{number}\n" and said in done.stderr, done.stderr
-
-
