@@ -26,7 +26,7 @@ def test_contenders_compute_the_same_features(contenders):
 
 def test_the_memory_benchmark_computes_no_features(monkeypatch):
     """Its stub is in the place of the function that is called; here the real one would fail."""
-    monkeypatch.setattr(features, "_extract", None)
+    monkeypatch.setattr(features, "forward", None)
     for module, name in ((datasets, "load_cifar100"), (features, "extract_several")):  # it replaces these
         monkeypatch.setattr(module, name, getattr(module, name))
     for name in ("JIGSAW_CACHE", "JIGSAW_RUNS"):
