@@ -81,7 +81,7 @@ struct CpuReLULayer : ReLULayer<Dtype> {
     const int count = bottom[0]->count();
 #pragma GCC ivdep  // in place, each number is read before it is written
     for (int i = 0; i < count; ++i)
-      to[i] = from[i] * (data[i] > 0 ? Dtype(1) : slope);
+      to[i] = from[i] * (Dtype(data[i] > 0) + slope * Dtype(data[i] <= 0));  // NaN is neither
   }
 };
 
