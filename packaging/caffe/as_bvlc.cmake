@@ -11,6 +11,8 @@ change(src/caffe/proto/caffe.proto
   "optional PSROIPoolingParameter psroi_pooling_param = 149;" "optional PSROIPoolingParameter psroi_pooling_param = 149;
   optional SwishParameter swish_param = 147;
   optional ClipParameter clip_param = 148;"
+  "stride_h = 13 [default = 1];" "stride_h = 13;"
+  "stride_w = 14 [default = 1];" "stride_w = 14;"
   "// Message that stores parameters used by ProposalLayer" "message SwishParameter {
   optional float beta = 1 [default = 1];
 }
@@ -142,11 +144,11 @@ change(include/caffe/layers/python_layer.hpp "        && !ShareInParallel()" "  
 change(include/caffe/layer_factory.hpp
   "DLOG(INFO) << \"Creating layer" "LOG(INFO) << \"Creating layer"
   "    CHECK_EQ(registry.count(type), 1)" "#if !defined(USE_LMDB) && !defined(USE_LEVELDB)
-    CHECK(type != \"Data\" && type != \"AnnotatedData\") << \"Layer \" << param.name() << \" reads LMDB or LevelDB, \"
-        << \"which this Caffe was built without: read the data in Python and feed an Input layer, or use HDF5Data\";
+    if (type == \"Data\" || type == \"AnnotatedData\") LOG(FATAL) << \"Layer \" << param.name() << \" reads LMDB or LevelDB, \"
+        << \"which this Caffe was built without; read the data in Python and feed an Input layer, or use HDF5Data\";
 #endif
-    CHECK(type != \"ImageData\" && type != \"WindowData\") << \"Layer \" << param.name() << \" is of type \" << type
-        << \", which needs OpenCV, and this Caffe was built without: read the images in Python and feed an Input layer\";
+    if (type == \"ImageData\" || type == \"WindowData\") LOG(FATAL) << \"Layer \" << param.name() << \" is of type \" << type
+        << \", which needs OpenCV, and this Caffe was built without; read the images in Python and feed an Input layer\";
     CHECK_EQ(registry.count(type), 1)")
 change(include/caffe/net.hpp
   "#include <map>" "#include <functional>
@@ -228,7 +230,17 @@ change(include/caffe/filler.hpp
 change(src/caffe/layers/softmax_loss_layer.cpp "DCHECK_" "CHECK_")
 change(src/caffe/layers/embed_layer.cpp "DCHECK_GE" "CHECK_GE" "DCHECK_LT" "CHECK_LT")
 
-# Where a file was looked for; what to do without a card.
+# Protobuf takes a page of HTML ("<" ends a group) and an empty file for a message with nothing in it, and weights came from
+# neither without a word.
+change(src/caffe/util/io.cpp
+  "success = proto->ParseFromCodedStream(coded_input);" "success = proto->ParseFromCodedStream(coded_input) && coded_input->ConsumedEntireMessage();")
+change(src/caffe/util/upgrade_proto.cpp "  CHECK(ReadProtoFromBinaryFile(param_file, param))
+      << \"Failed to parse NetParameter file: \" << param_file;" "  CHECK(ReadProtoFromBinaryFile(param_file, param))
+      << \"Failed to parse NetParameter file: \" << param_file << \"; is it a whole .caffemodel?\";
+  CHECK_GT(param->layer_size() + param->layers_size(), 0) << param_file << \" holds no layers; is it a whole .caffemodel?\";")
+
+# Where a file was looked for; what to do without a card; why a Python layer could not be made.
+change(src/caffe/layer_factory.cpp "    PyErr_Print();\n" "")
 change(src/caffe/util/io.cpp "\"File not found: \" << filename"
   "\"File not found: \" << filename << \", from the folder \" << boost::filesystem::current_path()")
 change(include/caffe/util/device_alternate.hpp "Cannot use GPU in CPU-only Caffe: check mode."

@@ -163,6 +163,7 @@ struct BvlcInfogainLossLayer : InfogainLossLayer<Dtype> {
 
   virtual int ExactNumTopBlobs() const { return -1; }
   virtual int MinTopBlobs() const { return 1; }
+  virtual bool AllowForceBackward(int bottom) const { return bottom == 0; }
   virtual int MaxTopBlobs() const { return 2; }
 
   virtual void LayerSetUp(const Blobs<Dtype>& bottom, const Blobs<Dtype>& top) {
