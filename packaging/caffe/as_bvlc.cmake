@@ -164,6 +164,7 @@ change(include/caffe/net.hpp
 change(src/caffe/net.cpp
   "namespace caffe {
 " "#include <boost/algorithm/string/replace.hpp>
+#include <boost/filesystem.hpp>
 
 namespace caffe {
 
@@ -191,7 +192,7 @@ static string hdf5_group(const string& layer) { return boost::replace_all_copy(l
     }
     for (auto& run : callbacks_[3]) run(i);"
   "trained_filename.size() >= 3 &&
-      trained_filename.compare(trained_filename.size() - 3, 3, \".h5\") == 0" "H5Fis_hdf5(trained_filename.c_str()) > 0"
+      trained_filename.compare(trained_filename.size() - 3, 3, \".h5\") == 0" "boost::filesystem::exists(trained_filename) && H5Fis_hdf5(trained_filename.c_str()) > 0"
   "string source_layer_name = hdf5_get_name_by_idx(data_hid, i);" "const string group = hdf5_get_name_by_idx(data_hid, i);
     string source_layer_name = group;
     if (!layer_names_index_.count(group)) boost::replace_all(source_layer_name, \"%2F\", \"/\");"

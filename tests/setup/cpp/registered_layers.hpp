@@ -1,10 +1,12 @@
-// Forced before the release's tests of convolution, pooling, ReLU and BatchNorm: the layer that Caffe's registry has
+// Forced before the release's tests of convolution, pooling, ReLU, BatchNorm, accuracy and the sigmoid's loss: the layer that Caffe's registry has
 // under a name, in the place of the release's class that they name.
 #include "caffe/caffe.hpp"
+#include "caffe/layers/accuracy_layer.hpp"
 #include "caffe/layers/batch_norm_layer.hpp"
 #include "caffe/layers/conv_layer.hpp"
 #include "caffe/layers/pooling_layer.hpp"
 #include "caffe/layers/relu_layer.hpp"
+#include "caffe/layers/sigmoid_cross_entropy_loss_layer.hpp"
 
 namespace caffe {
 
@@ -53,6 +55,8 @@ REGISTERED(RegisteredConvolution, "Convolution")
 REGISTERED(RegisteredPooling, "Pooling")
 REGISTERED(RegisteredReLU, "ReLU")
 REGISTERED(RegisteredBatchNorm, "BatchNorm")
+REGISTERED(RegisteredAccuracy, "Accuracy")
+REGISTERED(RegisteredSigmoidCrossEntropyLoss, "SigmoidCrossEntropyLoss")
 
 }  // namespace caffe
 
@@ -60,3 +64,5 @@ REGISTERED(RegisteredBatchNorm, "BatchNorm")
 #define PoolingLayer RegisteredPooling
 #define ReLULayer RegisteredReLU
 #define BatchNormLayer RegisteredBatchNorm
+#define AccuracyLayer RegisteredAccuracy
+#define SigmoidCrossEntropyLossLayer RegisteredSigmoidCrossEntropyLoss
