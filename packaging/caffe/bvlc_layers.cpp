@@ -75,8 +75,8 @@ struct BvlcClipLayer : NeuronLayer<Dtype> {
   }
 };
 
-// Right where fewer than top_k other classes score as much as the label's, so that equal scores everywhere are no
-// success; 0, not NaN, where every label is ignored. Unlike BVLC's, a score of NaN is never right.
+// Of equal scores the last class comes first, as in BVLC's tag 1.0 and in helpers/evaluation.py; 0, not NaN, where every
+// label is ignored. Unlike BVLC's, a score of NaN is never right.
 template <typename Dtype>
 struct BvlcAccuracyLayer : AccuracyLayer<Dtype> {
   using AccuracyLayer<Dtype>::AccuracyLayer;
@@ -91,7 +91,8 @@ struct BvlcAccuracyLayer : AccuracyLayer<Dtype> {
       CHECK(label >= 0 && label < classes) << "a label is " << label << ", and the classes are 0 to " << classes - 1;
       const Dtype *first = scores + i / inner * classes * inner + i % inner, own = first[label * inner];
       int better = 0;
-      for (int k = 0; k < classes; ++k) better += k != label && first[k * inner] >= own;
+      for (int k = 0; k < classes; ++k)
+        better += first[k * inner] > own || (first[k * inner] == own && k > label);
       right[label] += own == own && better < this->top_k_;
       ++all[label];
     }

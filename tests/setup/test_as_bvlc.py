@@ -303,11 +303,11 @@ def accuracy(scores, labels, top=1, **fields):
     return float(found["accuracy"]), found["classes"].tolist()
 
 
-def test_accuracy_of_equal_scores_is_none():
-    assert accuracy(np.zeros((2, 3)), [0, 2])[0] == 0
-    assert accuracy(np.zeros((2, 3)), [0, 2], top=3)[0] == 1
-    assert accuracy([[1, 1, 0.0], [0, 1, 2.0]], [1, 2]) == (0.5, [0, 0, 1])
-    assert accuracy([[1, 1, 0.0], [0, 1, 2.0]], [1, 2], top=2) == (1, [0, 1, 1])
+def test_of_equal_scores_the_last_class_comes_first():
+    """As in BVLC's tag 1.0, and in the release; 9b89154 calls a label among equals wrong."""
+    assert accuracy(np.zeros((2, 3)), [0, 2]) == (0.5, [0, 0, 1])
+    assert accuracy(np.zeros((3, 3)), [0, 1, 2], top=2)[1] == [0, 1, 1]
+    assert accuracy([[1, 1, 0.0], [1, 1, 2.0]], [1, 0], top=2) == (0.5, [0, 1, 0])
 
 
 def test_accuracy_of_nothing_is_0_and_nan_is_never_right():
