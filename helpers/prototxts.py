@@ -133,8 +133,7 @@ def _tried(net, phase, question):
                 answer.flush()
                 os._exit(0)
             except BaseException as error:
-                if not said.tell():
-                    sys.stderr.write(str(error))
+                sys.stderr.write(f"\n{error}")
                 sys.stderr.flush()
             finally:
                 os._exit(1)
@@ -144,8 +143,10 @@ def _tried(net, phase, question):
         if not died:
             return pickle.load(answer)
         words = said.read().decode(errors="replace").strip()
-    fatal = re.search(r"^F\d.*?\] (?:Check failed: )?(.*?)(?: \(known types.*)?$", words, re.MULTILINE)  # glog's line
-    reason = fatal[1] if fatal else words.rpartition("\n")[2] or "its process was killed; is there too little memory?"
+    fatal = re.search(r"^F\d.*?\] (.*)$", words, re.MULTILINE)  # glog's line
+    last = fatal[1] if fatal else words.rpartition("\n")[2] if os.WIFEXITED(died) else ""
+    last = re.sub(r"^Check failed: | \(known types.*| \(\w+\.[ch]pp:\d+\)$", "", last)
+    reason = last or "its process was killed; is there too little memory?"
     absent = {f"{layer.name} reads {path}, which is not here": None for layer in net.layer for path in _absent(layer)}
     raise ValueError("; ".join([f"Caffe cannot build the net {net.name!r}: {reason}", *absent]))
 

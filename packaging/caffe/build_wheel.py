@@ -51,7 +51,16 @@ import badges  # noqa: E402
 
 from helpers import course  # noqa: E402
 
-BUILD_FILES = ("CMakeLists.txt", "pyproject.toml", "_tool.py", "build_info.py.in", "pycaffe_more.cpp")
+BUILD_FILES = (
+    "CMakeLists.txt",
+    "as_bvlc.cmake",
+    "bvlc_layers.cpp",
+    "checks.hpp",
+    "pyproject.toml",
+    "_tool.py",
+    "build_info.py.in",
+    "pycaffe_more.cpp",
+)
 CUDA_FILES = ("cpu_layers.cpp", "cuda_device_prop.h", "cudnn.hpp", "cudnn_batch_norm.cpp", "cudnn_convolution.cpp")
 CPU_FILES = tuple(path.name for path in sorted(HERE.glob("cpu_*.[ch]pp")) if path.name not in CUDA_FILES)
 PATIENCE = 60  # seconds for what is published: building takes little longer

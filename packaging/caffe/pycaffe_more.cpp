@@ -1,10 +1,12 @@
-// What BVLC's pycaffe has and the release's binding lost, put into the module caffe._caffe and its Solver; NumPy's
-// integers wherever pycaffe takes an integer: Blob.reshape, Solver.step, set_random_seed; and how many threads work.
+// What BVLC's pycaffe has and the release's binding lost, put into the module caffe._caffe, its Net, Blob and Solver; a
+// card that is not there is an exception; how many threads work; and NumPy's integers wherever pycaffe takes an integer:
+// Blob.reshape, Solver.step, set_random_seed.
 #include <boost/python.hpp>
 
 #include <string>
 
 #include "caffe/caffe.hpp"
+#include "caffe/sgd_solvers.hpp"
 #ifdef CPU_ONLY
 #include "cpu_threads.hpp"
 #endif
@@ -25,22 +27,39 @@ void init_log(int level, bool to_stderr) {
 
 void log(const std::string& text) { LOG(INFO) << text; }
 
-// One process and one solver a thread: counts and ranks are kept for whoever asks, and rank 0 is Caffe's root.
-int rank = 0;
-bool several = false;
-void set_solver_rank(int value) {
-  rank = value;
-  Caffe::set_root_solver(value == 0);
-}
-int solver_rank() { return rank; }
-void set_multiprocess(bool value) { several = value; }
-bool multiprocess() { return several; }
 bool has_nccl() { return false; }
 
-struct Opened : Solver<float> {  // ApplyUpdate is protected
-  using Solver<float>::ApplyUpdate;
+// Caffe itself would find out at the first forward pass, or end the process.
+void need_card(int device) {
+#ifdef CPU_ONLY
+  const int count = 0;
+  const std::string why = "this Caffe was built for the CPU; leave out caffe.set_mode_gpu() and caffe.set_device(), and "
+      "nets run on the CPU (in the course, `JIGSAW_DEVICE=gpu bash colab_setup.sh` builds the other one)";
+#else
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+  const std::string why = "cards here: " + std::to_string(count) + " (`nvidia-smi` tells more); nets run on the CPU after "
+      "caffe.set_mode_cpu()";
+#endif
+  if (device >= 0 && device < count) return;
+  PyErr_SetString(PyExc_RuntimeError, ("There is no GPU " + std::to_string(device) + ": " + why).c_str());
+  bp::throw_error_already_set();
+}
+void set_device(int device) { need_card(device), Caffe::SetDevice(device); }
+void set_mode_gpu() { need_card(0), Caffe::set_mode(Caffe::GPU); }
+
+struct Opened : SGDSolver<float> {  // these are protected
+  using SGDSolver<float>::ApplyUpdate;
+  using SGDSolver<float>::GetLearningRate;
 };
-void apply_update(Solver<float>* solver) { (solver->*&Opened::ApplyUpdate)(); }
+void apply_update(SGDSolver<float>* solver) { (solver->*&Opened::ApplyUpdate)(); }
+float rate(SGDSolver<float>* solver) { return (solver->*&Opened::GetLearningRate)(); }
+
+// Net.before_forward and the like: a function of Python's to be called with each layer's number.
+template <int place>
+void call(Net<float>* net, bp::object run) {
+  net->callbacks_[place].push_back([run](int layer) { run(layer); });
+}
 
 void share_weights(Solver<float>* solver, Net<float>* net) { net->ShareTrainedLayersWith(solver->net().get()); }
 
@@ -88,10 +107,10 @@ void more() {
   bp::def("log", &log);
   bp::def("solver_count", &Caffe::solver_count);
   bp::def("set_solver_count", &Caffe::set_solver_count);
-  bp::def("solver_rank", &solver_rank);
-  bp::def("set_solver_rank", &set_solver_rank);
-  bp::def("multiprocess", &multiprocess);
-  bp::def("set_multiprocess", &set_multiprocess);
+  bp::def("solver_rank", &Caffe::solver_rank);
+  bp::def("set_solver_rank", &Caffe::set_solver_rank);
+  bp::def("multiprocess", &Caffe::multiprocess);
+  bp::def("set_multiprocess", &Caffe::set_multiprocess);
   bp::def("has_nccl", &has_nccl);
   bp::def("set_threads", &set_threads, bp::arg("count"));
   bp::def("get_threads", &get_threads);
@@ -101,9 +120,37 @@ void more() {
       .def("stop", &Timer::Stop)
       .add_property("ms", &Timer::MilliSeconds);
 
+  bp::scope().attr("set_device") = bp::make_function(&set_device);
+  bp::scope().attr("set_mode_gpu") = bp::make_function(&set_mode_gpu);
+
+  const bp::object property(bp::handle<>(bp::borrowed(reinterpret_cast<PyObject*>(&PyProperty_Type))));
   bp::object solver = bp::scope().attr("Solver");
-  solver.attr("apply_update") = bp::make_function(&apply_update);
   solver.attr("share_weights") = bp::make_function(&share_weights);
+  bp::class_<SolverParameter>("SolverParameter", bp::no_init)
+      .add_property("max_iter", &SolverParameter::max_iter)
+      .add_property("display", &SolverParameter::display)
+      .add_property("layer_wise_reduce", &SolverParameter::layer_wise_reduce)
+      .add_property("base_lr", &SolverParameter::base_lr, &SolverParameter::set_base_lr);
+  solver.attr("param") =
+      property(bp::make_function(&Solver<float>::param, bp::return_internal_reference<>()));
+  bp::object sgd = bp::scope().attr("SGDSolver");
+  sgd.attr("apply_update") = bp::make_function(&apply_update);
+  sgd.attr("lr") = property(bp::make_function(&rate));
+
+  bp::object net = bp::scope().attr("Net");
+  net.attr("before_forward") = bp::make_function(&call<0>);
+  net.attr("after_forward") = bp::make_function(&call<1>);
+  net.attr("before_backward") = bp::make_function(&call<2>);
+  net.attr("after_backward") = bp::make_function(&call<3>);
+#ifndef CPU_ONLY
+  bp::object blob = bp::scope().attr("Blob");
+  blob.attr("_gpu_data_ptr") = property(bp::make_function(+[](Blob<float>* self) {
+    return reinterpret_cast<uintptr_t>(self->mutable_gpu_data());
+  }));
+  blob.attr("_gpu_diff_ptr") = property(bp::make_function(+[](Blob<float>* self) {
+    return reinterpret_cast<uintptr_t>(self->mutable_gpu_diff());
+  }));
+#endif
 }
 
 }  // namespace caffe

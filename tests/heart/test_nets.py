@@ -282,7 +282,7 @@ def test_memory_data_has_its_shape_in_the_prototxt():
 @pytest.mark.parametrize(
     "net, reason",
     [
-        (reads("Data", LMDB), "Unknown database backend; data reads train_lmdb, which is not here"),
+        (reads("Data", LMDB), "data reads LMDB or LevelDB, .*; data reads train_lmdb, which is not here"),
         (message(INPUT + CONV.replace('"Convolution"', '"RoiAlign"')), "Unknown layer type: RoiAlign$"),
         (message(INPUT + CONV.replace('bottom: "data"', 'bottom: "images"')), "Unknown bottom blob 'images'"),
         (message(INPUT + CONV.replace("num_output: 8", "num_output: 0")), "num_output"),

@@ -252,6 +252,7 @@ def test_maximum_of_nothing_and_its_place_are_left_out_when_unpooled():
 def test_relu_is_the_release_s_to_the_last_bit(slope, in_place):
     images = np.random.default_rng(0).standard_normal((3, 2, 5, 7))
     images[0] = 0
+    images[1, 0, :3, 0] = np.nan, np.inf, -np.inf
     results = [
         small_layer("ReLU", engine, images, 1, negative_slope=slope, in_place=in_place) for engine in (OURS, RELEASE)
     ]

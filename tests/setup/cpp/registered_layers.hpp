@@ -1,6 +1,7 @@
 // Forced before the release's tests: the layer that Caffe's registry has under a name, in the place of the release's class
 // that they name.
 #include "caffe/caffe.hpp"
+#include "caffe/layers/accuracy_layer.hpp"
 #include "caffe/layers/batch_norm_layer.hpp"
 #include "caffe/layers/conv_layer.hpp"
 #include "caffe/layers/dropout_layer.hpp"
@@ -10,6 +11,7 @@
 #include "caffe/layers/relu_layer.hpp"
 #include "caffe/layers/scale_layer.hpp"
 #include "caffe/layers/softmax_layer.hpp"
+#include "caffe/layers/sigmoid_cross_entropy_loss_layer.hpp"
 
 namespace caffe {
 
@@ -63,6 +65,8 @@ REGISTERED(RegisteredInnerProduct, "InnerProduct")
 REGISTERED(RegisteredLRN, "LRN")
 REGISTERED(RegisteredScale, "Scale")
 REGISTERED(RegisteredSoftmax, "Softmax")
+REGISTERED(RegisteredAccuracy, "Accuracy")
+REGISTERED(RegisteredSigmoidCrossEntropyLoss, "SigmoidCrossEntropyLoss")
 
 }  // namespace caffe
 
@@ -75,3 +79,5 @@ REGISTERED(RegisteredSoftmax, "Softmax")
 #define LRNLayer RegisteredLRN
 #define ScaleLayer RegisteredScale
 #define SoftmaxLayer RegisteredSoftmax
+#define AccuracyLayer RegisteredAccuracy
+#define SigmoidCrossEntropyLossLayer RegisteredSigmoidCrossEntropyLoss
