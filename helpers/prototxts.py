@@ -52,8 +52,8 @@ def read(path):
         ) from error
     for layer, fields in unknown.items():
         warnings.warn(
-            f"{path}: the data layer {layer} has {', '.join(fields)}, unknown to this Caffe and skipped: data layers are "
-            "not run here. Where that decides the shape of an example, give it: data=(channels, height, width)",
+            f"{path}: the data layer {layer} has {', '.join(fields)}, unknown to this Caffe and skipped: data layers "
+            "are not run here. Where that decides the shape of an example, give it: data=(channels, height, width)",
             stacklevel=2,
         )
     return net

@@ -82,8 +82,8 @@ def _hdf5(path):
             kept = ", ".join(str(number) for number, _ in blobs)
             raise ValueError(
                 f"{path}: layer {layer} has its blob {kept} here and shares the others with another layer, which only "
-                "the net says (HDF5 keeps shared weights once). Load it with caffe.Net(...).copy_from, and save it as a "
-                ".caffemodel, which has them all"
+                "the net says (HDF5 keeps shared weights once). Load it with caffe.Net(...).copy_from, and save it as "
+                "a .caffemodel, which has them all"
             )
     return {layer: [array for _, array in blobs] for layer, blobs in layers.items()}
 
@@ -178,7 +178,7 @@ def transplant(layers, net, names=CONVOLUTIONS):
         for blob, array in zip(target, source):
             other, _, same = pairs.setdefault(blob.data.ctypes.data, (name, blob, array))
             if not np.array_equal(same.ravel(), array.ravel()):
-                raise ValueError(f"the net's layers {other} and {name} share their weights; these are two different ones")
+                raise ValueError(f"the net's layers {other} and {name} share weights, but are given different ones")
     for name in absent:  # needs none where it shares those of layers that have theirs
         if any(blob.data.ctypes.data not in pairs for blob in learned[name]):
             raise KeyError(f"the weights hold no layer {name}; they hold {', '.join(layers)}")
