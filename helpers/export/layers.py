@@ -97,10 +97,14 @@ def pooling(graph, layer, bottoms, tops):
         for o, s, k, n, p in zip(out, stride, kernel, size, pad)
     ]
     factor = _numbers_inside(out, stride, kernel, size, pad) / np.outer(*window_sizes)
-    mean = graph.new(f"{tops[0]}/mean") if (factor != 1).any() else tops[0]
-    graph.node("AveragePool", bottoms, mean, **window)
-    if mean != tops[0]:
-        graph.node("Mul", [mean, graph.constant(f"{layer.name}.inside", factor)], tops[0])
+    if (factor == 1).all():
+        graph.node("AveragePool", bottoms, tops[0], **window)
+        return
+    # mean + (factor - 1) mean: OpenVINO 2026.4 takes a Mul by a map for one by the kernel of the convolution behind it,
+    # where they have the same shape (findings/openvino_map_before_convolution.sh), but not behind an Add.
+    mean = graph.node("AveragePool", bottoms, graph.new(f"{tops[0]}/mean"), **window)
+    change = graph.constant(f"{layer.name}.change", factor - 1)
+    graph.node("Add", [mean, graph.node("Mul", [mean, change], graph.new(f"{tops[0]}/change"))], tops[0])
 
 
 def _numbers_inside(out, stride, kernel, size, pad):
