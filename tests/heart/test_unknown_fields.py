@@ -1,4 +1,4 @@
-"""Prototxts whose data layers have fields of another Caffe are read; other unknown fields are an error in their line."""
+"""Prototxts whose data layers have fields of another Caffe are read; others are an error in their line."""
 
 import warnings
 
