@@ -17,7 +17,7 @@ def to_onnx(net, weights, path, outputs=None):
     In the file a blob has the name that it has in Caffe. What layers in place make of it on the way has theirs behind
     it: conv1_s1 is what relu1_s1 left there, and what the convolution gave is conv1_s1/conv1_s1.
 
-    Its outputs are Caffe's to about 1e-5 of the largest one. That is tested with random nets and the course's own in
+    Its outputs are Caffe's to 2e-5 of the largest one. That is tested with random nets and the course's own in
     onnxruntime, OpenCV 4.14 and OpenVINO 2026.4 (tests/export); what other programs make of the file is not. OpenVINO
     gets 1x1 convolutions with both padding and a stride wrong (findings/openvino_padded_1x1_stride.sh). One more is
     known: onnxruntime and OpenCV keep a running sum of LRN's squares over the channels in float32, so that a channel

@@ -79,7 +79,7 @@ def check(net, layers, path, examples, outputs=None):
         for name, ours, theirs in zip(names, expected, arrays, strict=True):
             assert theirs.shape == ours.shape, (reader, name)
             atol = 2e-5 * max(1, np.abs(ours).max())
-            np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=atol, err_msg=f"{name} in {reader}")
+            np.testing.assert_allclose(theirs, ours, rtol=0, atol=atol, err_msg=f"{name} in {reader}")
     return {"Caffe": expected, **found}
 
 
