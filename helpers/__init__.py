@@ -7,7 +7,7 @@ import sys
 
 # Each is read once, when the library is first imported, so they are set before any helper imports it.
 os.environ.setdefault("GLOG_minloglevel", "2")  # Caffe: errors only
-os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "jax"  # an empty one is Keras' own default
 # Our layers have threads of their own: a second pool beside theirs takes two to three times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if "KERAS_HOME" in os.environ:  # Keras takes a `~` for a folder of that name

@@ -6,6 +6,7 @@ Standard library only: the set-up reads the variables here before anything is in
 import contextlib
 import functools
 import importlib.metadata
+import importlib.util
 import os
 import pathlib
 import sys
@@ -45,9 +46,14 @@ VARIABLES = {
     "JIGSAW_RELEASES": ("", "address of published Caffe wheels instead of this clone's own releases; none builds"),
     "JIGSAW_FUZZ": ("", "random examples per test of `make fuzz`"),
     "KERAS_HOME": ("~/.keras", "Keras' own folder; CIFAR-100 lies in its datasets/"),
+    "KERAS_BACKEND": ("jax", "what Keras computes with; the course reads data with it, no more"),
+}
+CHOICES = {
+    "JIGSAW_PROFILE": ("quick", "full"),
+    "JIGSAW_DEVICE": ("auto", "cpu", "gpu"),
+    "KERAS_BACKEND": ("jax", "tensorflow", "torch", "numpy", "openvino"),
 }
 RENAMED = {"JIGSAW_THREADS": "JIGSAW_PROCESSES"}  # older names, still understood where the new one is not set
-CHOICES = {"JIGSAW_PROFILE": ("quick", "full"), "JIGSAW_DEVICE": ("auto", "cpu", "gpu")}
 
 
 def variable(name):
@@ -117,13 +123,21 @@ def on_colab():
 
 
 def run_folder(name):
-    """Path of runs/<name> (or $JIGSAW_RUNS/<name>), made if it is not there: one training, all its files."""
-    return writable_folder("JIGSAW_RUNS", name)
+    """Path of runs/<name> (or $JIGSAW_RUNS/<name>), made if it is not there: one training, all its files.
+
+    One that is there may be read-only, as a teacher's that a class shares: a finished training is loaded from it.
+    """
+    path = folder("JIGSAW_RUNS") / name
+    return path if path.is_dir() else writable_folder("JIGSAW_RUNS", name)
 
 
 def cache_folder():
-    """Path of what can be made again: downloads, features, the Caffe wheel ($JIGSAW_CACHE)."""
-    return writable_folder("JIGSAW_CACHE")
+    """Path of what can be made again: downloads, features, the Caffe wheel ($JIGSAW_CACHE), made if it is not there.
+
+    One that is there may be read-only: what it holds is used, and nothing is added.
+    """
+    path = folder("JIGSAW_CACHE")
+    return path if path.is_dir() else writable_folder("JIGSAW_CACHE")
 
 
 def backup_folder():
@@ -184,10 +198,27 @@ def check_variables():
         variable(name)
     readable_folder("JIGSAW_DATA")
     writable_folder("JIGSAW_CACHE")
+    check_keras()
     return f"profile {profile()}, {'Colab' if on_colab() else 'local machine'}"
 
 
+def check_keras():
+    """Raise ValueError where Keras, which reads CIFAR-100, would not start: the backend that is set is not here."""
+    backend = variable("KERAS_BACKEND")  # each is a package of that name
+    if importlib.util.find_spec(backend) is None:
+        raise ValueError(
+            f"KERAS_BACKEND is {backend!r}, and {backend} is not installed: Keras could not read CIFAR-100. Take the "
+            "variable out of your shell (unset KERAS_BACKEND), or set it to jax, which the course brings"
+        )
+
+
 def check_trainings():
+    kept = folder("JIGSAW_RUNS")
+    if shared_runs(kept):
+        return (
+            f"finished trainings are read from {kept}, which may not be written to; to train others, copy what you "
+            "need to a folder of yours and set JIGSAW_RUNS to it"
+        )
     kept = writable_folder("JIGSAW_RUNS")
     if backup := backup_folder():
         return f"trainings are kept in {kept}, copied to {backup} after each epoch, and come back from there"
@@ -197,6 +228,11 @@ def check_trainings():
             "import drive; drive.mount('/content/drive')`, before you train"
         )
     return f"trainings are kept in {kept}"
+
+
+def shared_runs(path):
+    """Whether `path` holds trainings that may be read and not written to, such as a teacher's."""
+    return path.is_dir() and not os.access(path, os.W_OK | os.X_OK) and any(path.glob("*/result.json"))
 
 
 def check_environment():

@@ -56,8 +56,9 @@ class DataStudy:
 def prepared(name, splits, recipe_pair, scale="report"):
     """The DataStudy of three resized ImageSets: training, validation, test. scale: see preprocessing.to_caffe."""
     statistics = preprocessing.channel_statistics(splits[0].images)
+    named = f"to_caffe, {scale}, {statistics.mean.tolist()}, {statistics.std.tolist()}"
     examples = [
-        Examples(split.images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics, scale))
+        Examples(split.images, split.labels, lambda batch: preprocessing.to_caffe(batch, statistics, scale), named)
         for split in splits
     ]
     test = splits[2]
@@ -130,7 +131,7 @@ def puzzle_photos():
 def puzzle_examples(photos, count, seed):
     """Examples of puzzles cut from `photos`, PERMUTATIONS permutations, half the authors' cell and tile."""
     permutations = jigsaw.choose_permutations(PERMUTATIONS)
-    return Examples(*jigsaw.puzzles(photos, permutations, count, seed, CELL, TILE), jigsaw.to_caffe)
+    return Examples(*jigsaw.puzzles(photos, permutations, count, seed, CELL, TILE), jigsaw.to_caffe, "to_caffe")
 
 
 def pretext_net():

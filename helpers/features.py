@@ -65,7 +65,16 @@ def cached(folder, net, examples, blob="pool5_s1", threads=None, beside=()):
     net gives another file; see kept. The activations are mapped from it, not copied into memory.
     threads: see device.threads. beside: blobs that will be asked for later; where one of them or `blob` is missing,
     all that are missing are computed in the same pass.
+    Of a transform that is random one draw is computed, a line says so, and no file is kept: training on it would show
+    the same draw in each epoch.
     """
+    if examples.random():
+        print(
+            f"The transform is random: these activations of {blob} are those of one draw, the same in each epoch, and "
+            "are not kept in a file. Compute them of the images as they are (Examples without it), or augment the "
+            "images that a whole net is trained on."
+        )
+        return Examples(extract(net, examples, blob, threads=threads), examples.labels)
     layers, definitions, fed = of(net), _definitions(net), examples.fingerprint()
     paths = {}
     for name in (blob, *beside):

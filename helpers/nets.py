@@ -7,9 +7,10 @@
 import caffe
 from caffe import layers as L, params as P
 
+from helpers.phases import filter_net
 from helpers.prototxts import blob_shapes, clear_fillers, instantiate, parameter_counts, read, up_to
 
-__all__ = ["blob_shapes", "clear_fillers", "instantiate", "parameter_counts", "read", "up_to"]
+__all__ = ["blob_shapes", "clear_fillers", "filter_net", "instantiate", "parameter_counts", "read", "up_to"]
 
 TILES = 9
 TRAINS = ("all", "conv2", "conv3", "conv4", "conv5", "fc6")  # the index is how many convolutions are frozen

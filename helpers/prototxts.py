@@ -19,6 +19,9 @@ import caffe
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from helpers.phases import filter_net
+from helpers.unknown_fields import is_data_layer, without_unknown
+
 READERS = {  # layers that read data from files, and where each says from which
     "Data": "data_param",
     "AnnotatedData": "data_param",
@@ -32,19 +35,28 @@ GUESSES = {1: (2, 4), 2: (128, 256), 3: (128, 256)}  # channels, height, width: 
 def read(path):
     """The prototxt message (NetParameter) of a file, of yours or anybody's.
 
-    Comments may be in any encoding; the `layers` of 2014 become today's `layer`. Raises ValueError, naming the file and
-    the line, for what is no prototxt.
+    Comments may be in any encoding; the `layers` of 2014 become today's `layer`. Fields of data layers that only
+    another Caffe knows are skipped, with a warning. Raises ValueError, naming the file and the line, for what is no
+    prototxt.
     """
     try:
         text = pathlib.Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError:
         text = pathlib.Path(path).read_text("latin-1")  # any bytes; all that Caffe reads is ASCII
+    text, unknown = without_unknown(text)
     try:
-        return _upgraded(text_format.Parse(text, caffe_pb2.NetParameter()))
+        net = _upgraded(text_format.Parse(text, caffe_pb2.NetParameter()))
     except text_format.ParseError as error:
         raise ValueError(
             f"{path} is not the prototxt of a net: {error} Correct that line; this Caffe knows no fields of others."
         ) from error
+    for layer, fields in unknown.items():
+        warnings.warn(
+            f"{path}: the data layer {layer} has {', '.join(fields)}, unknown to this Caffe and skipped: data layers "
+            "are not run here. Where that decides the shape of an example, give it: data=(channels, height, width)",
+            stacklevel=2,
+        )
+    return net
 
 
 def _upgraded(net):
@@ -152,8 +164,13 @@ def _tried(net, phase, question):
 
 
 def _source(layer):
-    """The message that says from where a data layer reads; None of another layer."""
-    return getattr(layer, READERS[layer.type]) if layer.type in READERS else None
+    """The message that says from where a data layer reads, one of an unknown type included; None of another layer."""
+    if layer.type in READERS:
+        return getattr(layer, READERS[layer.type])
+    if not is_data_layer(layer):
+        return None
+    given = [field for field in dict.fromkeys(READERS.values()) if layer.HasField(field)]
+    return getattr(layer, (given or ["data_param"])[0])
 
 
 def _absent(layer):
@@ -174,7 +191,7 @@ def _example(layer):
             f"{layer.name} reads {source.source}, which is not here, and only that file says what shape its blobs "
             "have: give the shape of one example, data=(...)"
         )
-    size = transform.crop_size or source.crop_size
+    size = transform.crop_size or getattr(source, "crop_size", 0)
     height, width = (size, size) if size else (getattr(source, f"new_{side}", 0) for side in ("height", "width"))
     if layer.type in ("ImageData", "WindowData"):
         channels = 3 if layer.type == "WindowData" or source.is_color else 1
@@ -200,18 +217,17 @@ def _asked(net, question, data):
 
 
 def _asked_in(phase, net, question, data):
-    plain, taken, words, known = copy.deepcopy(net), [], [], caffe.layer_type_list()
+    plain, taken, words, known = filter_net(net, phase), [], [], caffe.layer_type_list()
     clear_fillers(plain)
     for layer in plain.layer:
         source = _source(layer)
-        there = all(rule.phase == phase for rule in layer.include if rule.HasField("phase"))
-        there &= all(rule.phase != phase for rule in layer.exclude if rule.HasField("phase"))
         unread = layer.type in ("Data", "AnnotatedData") or layer.type not in known or _absent(layer)  # no LMDB
-        if source is not None and there and unread:
+        if source is not None and unread:
             shape = [source.batch_size or 1, *(data or _example(layer))]
             taken.append((layer, shape))
+            what = f"reads {source.source}" if source.source else f"is of the type {layer.type}"
             words.append(
-                f"{layer.name} reads {source.source}, which is not read here: it is taken to give "
+                f"{layer.name} {what}, which is not read here: it is taken to give "
                 + " x ".join(map(str, shape))
                 + ", and what depends on None is not known" * (None in shape)
                 + "; data=(channels, height, width) says otherwise"
@@ -235,16 +251,17 @@ def _asked_in(phase, net, question, data):
 def parameter_counts(net, data=None):
     """Learnable numbers per layer, {layer name: int}, weights shared between layers counted once. Caffe infers them.
 
-    net: any prototxt message, Caffe's older formats included. data: shape of one example, (channels, height, width),
+    net: any prototxt message, Caffe's older formats included. It is counted in the TEST phase, in TRAIN where it has no
+    other; `filter_net` chooses another phase, stages or a level. data: shape of one example, (channels, height, width),
     for data layers whose files are not here; where neither it nor the prototxt says, what depends on it is None.
     Raises ValueError, in Caffe's own words, for a net that it cannot build.
     """
 
     def count(net):
         seen, counts = set(), {}
-        for name, blobs in net.params.items():
-            new = {blob.data.ctypes.data: blob.count for blob in blobs if blob.data.ctypes.data not in seen}
-            counts |= {name: sum(new.values())} if new else {}
+        for name, layer in zip(net._layer_names, net.layers):  # net.params has one of two layers of the same name
+            new = {blob.data.ctypes.data: blob.count for blob in layer.blobs if blob.data.ctypes.data not in seen}
+            counts |= {name: counts.get(name, 0) + sum(new.values())} if new else {}
             seen.update(new)
         return counts
 

@@ -9,7 +9,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
 from helpers.course import write_atomically
-from helpers.nets import CONVOLUTIONS
+from helpers.nets import CONVOLUTIONS, filter_net
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 # What others are taken for a caffemodel: a file's first bytes, spaces aside, and what it is then
@@ -76,7 +76,16 @@ def _hdf5(path):
         raise ValueError(
             f"{path} is HDF5, but damaged or not saved by Caffe, which keeps weights as data/<layer>/<number> ({error})"
         ) from error
-    return {layer: [array for _, array in sorted(blobs, key=lambda blob: blob[0])] for layer, blobs in layers.items()}
+    for layer, blobs in layers.items():
+        blobs.sort(key=lambda blob: blob[0])
+        if [number for number, _ in blobs] != list(range(len(blobs))):
+            kept = ", ".join(str(number) for number, _ in blobs)
+            raise ValueError(
+                f"{path}: layer {layer} has its blob {kept} here and shares the others with another layer, which only "
+                "the net says (HDF5 keeps shared weights once). Load it with caffe.Net(...).copy_from, and save it as "
+                "a .caffemodel, which has them all"
+            )
+    return {layer: [array for _, array in blobs] for layer, blobs in layers.items()}
 
 
 def _array(blob, layer, path):
@@ -101,19 +110,31 @@ def write(path, layers, net=None):
     message = caffe_pb2.NetParameter()
     if net is not None:
         message.CopyFrom(net)
-    of_name = {layer.name: layer for layer in message.layer}
+    of_name = {}
+    for layer in message.layer:  # TRAIN and TEST may each have one of the same name
+        of_name.setdefault(layer.name, []).append(layer)
     for name, blobs in layers.items():
-        layer = of_name[name] if net is not None else message.layer.add(name=name)
-        for array in blobs:
-            blob = layer.blobs.add()
-            blob.shape.dim.extend(array.shape)
-            blob.data.extend(np.asarray(array, np.float32).ravel())
+        if net is not None and name not in of_name:
+            raise KeyError(f"the net {net.name!r} has no layer {name}; it has {', '.join(of_name)}")
+        for layer in of_name[name] if net is not None else [message.layer.add(name=name)]:
+            for array in blobs:
+                blob = layer.blobs.add()
+                blob.shape.dim.extend(array.shape)
+                blob.data.extend(np.asarray(array, np.float32).ravel())
     write_atomically(path, message.SerializeToString())
 
 
 def of(net):
-    """{layer name: [array copies]} of a caffe.Net."""
-    return {name: [blob.data.copy() for blob in blobs] for name, blobs in net.params.items()}
+    """{layer name: [array copies]} of a caffe.Net. Raises ValueError where two layers with weights have one name."""
+    return {name: [blob.data.copy() for blob in blobs] for name, blobs in _learned(net).items()}
+
+
+def _learned(net):
+    """{layer name: blobs} of a caffe.Net: its params, which have only one of two layers of the same name."""
+    names = [name for name, layer in zip(net._layer_names, net.layers) if len(layer.blobs)]
+    if twice := [name for name in net.params if names.count(name) > 1]:
+        raise ValueError(f"more than one layer with weights is called {twice[0]}; weights need a name for each layer")
+    return net.params
 
 
 def fingerprint(layers):
@@ -134,47 +155,152 @@ def squeezed(blobs):
 def transplant(layers, net, names=CONVOLUTIONS):
     """Copy the named layers' blobs from `layers` into a caffe.Net, in place.
 
-    A name such as conv1_s1 also finds the donor's conv1, as AlexNet calls it.
-    Raises KeyError for a layer that the donor or the net lacks, ValueError for blobs of another shape; then
-    nothing has been copied. A (1, 1, 1, n) blob of an old file fits an (n,) one.
+    A name such as conv1_s1 also finds the donor's conv1, as AlexNet calls it. A layer that the donor lacks is filled
+    where it shares its blobs (param { name: ... }) with others that are.
+    Raises KeyError for a layer that the donor or the net lacks, ValueError for blobs of another shape, and for
+    different weights of layers that share them; then nothing has been copied. A (1, 1, 1, n) blob of an old file fits
+    an (n,) one.
     """
-    pairs = []
+    pairs, absent, learned = {}, [], _learned(net)
     for name in names:
         donor = next((key for key in (name, name.removesuffix("_s1")) if key in layers), None)
+        if name not in learned:
+            raise KeyError(f"the net has no layer {name}; it has {', '.join(learned)}")
         if donor is None:
-            raise KeyError(f"the weights hold no layer {name}; they hold {', '.join(layers)}")
-        if name not in net.params:
-            raise KeyError(f"the net has no layer {name}; it has {', '.join(net.params)}")
-        source, target = layers[donor], net.params[name]
+            absent.append(name)
+            continue
+        source, target = layers[donor], learned[name]
         if squeezed(source) != squeezed(blob.data for blob in target):
             raise ValueError(
                 f"layer {name}: the weights have shapes {[array.shape for array in source]}, "
                 f"the net {[tuple(blob.data.shape) for blob in target]}"
             )
-        pairs += [(blob, array) for blob, array in zip(target, source)]
-    for blob, array in pairs:
+        for blob, array in zip(target, source):
+            other, _, same = pairs.setdefault(blob.data.ctypes.data, (name, blob, array))
+            if not np.array_equal(same.ravel(), array.ravel()):
+                raise ValueError(f"the net's layers {other} and {name} share weights, but are given different ones")
+    for name in absent:  # needs none where it shares those of layers that have theirs
+        if any(blob.data.ctypes.data not in pairs for blob in learned[name]):
+            raise KeyError(f"the weights hold no layer {name}; they hold {', '.join(layers)}")
+    for _, blob, array in pairs.values():
         blob.data[...] = array.reshape(blob.data.shape)
 
 
-def fold_batch_norm(layers, eps=1e-5):
-    """The plain net's layers from a net with BatchNorm and Scale after some of its layers (see nets.stacked_cfn).
+def fold_batch_norm(layers, eps=1e-5, net=None):
+    """The plain net's layers from those of a net with BatchNorm, and perhaps Scale, after some of its layers.
 
     In TEST phase y = gamma * (W x + b - mean) / sqrt(variance + eps) + beta, so W and b take the factor in.
     Caffe keeps mean and variance multiplied by the third blob, and takes both for 0 where that is 0, as in a net that
     has seen nothing yet (batch_norm_layer.cpp).
+
+    Parameters
+    ----------
+    layers : dict
+        {layer name: [arrays]}, as `read` and `of` give.
+    eps : float
+        Of the BatchNorm layers of this course's nets (nets.stacked_cfn), which are known by their names.
+    net : NetParameter, optional
+        The prototxt message of any other net: it says which layer each BatchNorm follows, and its eps.
+
+    Returns
+    -------
+    dict
+        The same layers without BatchNorm and the Scale behind it. A layer without biases has gained some: its plain
+        net wants bias_term: true.
+
+    Raises
+    ------
+    ValueError
+        Names each BatchNorm that cannot be folded: its layer is not known, or is read by others, too.
     """
-    folded = {name: blobs for name, blobs in layers.items() if not name.startswith(("bn", "scale"))}
-    for name, (weight, bias) in folded.items():
-        which = name.removeprefix("conv").removeprefix("fc")  # conv1_s1 is followed by bn1_s1, fc7 by bn7
-        if f"bn{which}" not in layers:
-            continue
-        mean, variance, factor = layers[f"bn{which}"]
+    followed = _followed_by_name(layers, eps) if net is None else _followed_in(net, layers)
+    folded = dict(layers)
+    for name, norm, scale, epsilon in followed:
+        weight, *bias = layers[name]
+        mean, variance, factor = (array.reshape(-1) for array in layers[norm])
+        if len(mean) != len(weight):
+            raise ValueError(f"{norm} normalises {len(mean)} channels, {name} before it gives {len(weight)}")
         factor = factor if factor.any() else np.float32("inf")
-        gamma, beta = layers[f"scale{which}"]
-        scale = gamma / np.sqrt(variance / factor + eps)
-        scaled = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
-        folded[name] = [scaled, (bias - mean / factor) * scale + beta]
+        gamma, *beta = (array.reshape(-1) for array in (folded.pop(scale) if scale else [np.ones_like(mean)]))
+        change = gamma / np.sqrt(variance / factor + epsilon)
+        scaled = weight * change.reshape(-1, *[1] * (weight.ndim - 1))
+        offset = ((bias[0].reshape(-1) if bias else 0) - mean / factor) * change + (beta[0] if beta else 0)
+        folded[name] = [scaled, offset]
+        del folded[norm]
     return folded
+
+
+OURS = (*CONVOLUTIONS, "fc6_s1", "fc7", "fc8")  # of nets.stacked_cfn: bn1_s1 and scale1_s1 follow conv1_s1
+
+
+def _followed_by_name(layers, eps):
+    """(layer, its BatchNorm, its Scale, eps) for the names of nets.stacked_cfn, which no other net may have in part."""
+    number = {name: name.removeprefix("conv").removeprefix("fc") for name in OURS}
+    followers = {name: (f"bn{which}", f"scale{which}") for name, which in number.items()}
+    norms = [name for name, blobs in layers.items() if _normalises(blobs)]
+    found = [(name, bn, scale if scale in layers else None, eps) for name, (bn, scale) in followers.items()]
+    found = [each for each in found if each[0] in layers and each[1] in norms]
+    known = {*OURS, *(name for pair in followers.values() for name in pair)}
+    if norms and (len(found) < len(norms) or not known.issuperset(layers)):
+        raise ValueError(
+            f"{', '.join(norms)}: which layers these BatchNorm layers follow, only their net says. "
+            "Give its prototxt: fold_batch_norm(layers, net=nets.read(...))"
+        )
+    return found
+
+
+def _normalises(blobs):
+    """Whether these are a BatchNorm's: as many means as variances, and one factor."""
+    shapes = squeezed(blobs)
+    return len(shapes) == 3 and shapes[0] == shapes[1] and len(shapes[0]) <= 1 and shapes[2] == ()
+
+
+def _followed_in(net, layers):
+    """(layer, its BatchNorm, its Scale or None, eps) of each BatchNorm in the TEST phase of a prototxt message."""
+    there, found, wrong = filter_net(net).layer, [], []
+    for number, norm in enumerate(there):
+        if norm.type != "BatchNorm":
+            continue
+        makers = [i for i in range(number) if norm.bottom[0] in there[i].top]
+        before = there[makers[-1]] if makers else None
+        if before is None or not _folds(before) or _readers(there, makers[-1]) != [number]:
+            wrong.append(f"{norm.name} follows no convolution or inner product that it alone reads")
+        elif norm.batch_norm_param.HasField("use_global_stats") and not norm.batch_norm_param.use_global_stats:
+            wrong.append(f"{norm.name} takes each batch's own statistics (use_global_stats: false)")
+        elif missing := [one.name for one in (before, norm) if one.name not in layers]:
+            wrong.append(f"{norm.name}: the weights hold no layer {missing[0]}")
+        else:
+            behind = [there[i] for i in _readers(there, number)]
+            scale = behind[0] if len(behind) == 1 and _per_channel(behind[0]) and behind[0].name in layers else None
+            found.append((before.name, norm.name, scale and scale.name, norm.batch_norm_param.eps))
+    if wrong:
+        raise ValueError(f"BatchNorm cannot be folded into {net.name!r}: {'; '.join(wrong)}")
+    return found
+
+
+def _readers(there, maker):
+    """Numbers of the layers that read what layer number `maker` puts into its first blob, until another writes it."""
+    blob, found = there[maker].top[0], []
+    for number in range(maker + 1, len(there)):
+        if blob in there[number].bottom:
+            found.append(number)
+        if blob in there[number].top:
+            break
+    return found
+
+
+def _folds(layer):
+    """Whether the first axis of a layer's weights are its channels."""
+    inner = layer.inner_product_param
+    return (layer.type == "Convolution" and layer.convolution_param.axis == 1) or (
+        layer.type == "InnerProduct" and inner.axis == 1 and not inner.transpose
+    )
+
+
+def _per_channel(layer):
+    """Whether a layer is a Scale with a learnt factor for each channel."""
+    param = layer.scale_param
+    return layer.type == "Scale" and len(layer.bottom) == 1 and (param.axis, param.num_axes) == (1, 1)
 
 
 def folded_trunk(layers):

@@ -38,10 +38,9 @@ def examples(count, seed):
     return Examples((rng.standard_normal((count, 4, 5, 5)) + labels[:, None, None, None]).astype(np.float32), labels)
 
 
-def fit(folder, **kwargs):
-    return solver.fit(
-        net(), RECIPE, examples(30, 1), examples(10, 2), folder, test=examples(10, 3), progress=False, **kwargs
-    )
+def fit(folder, transform=None, name=None, **kwargs):
+    training = dataclasses.replace(examples(30, 1), transform=transform, name=name)
+    return solver.fit(net(), RECIPE, training, examples(10, 2), folder, test=examples(10, 3), progress=False, **kwargs)
 
 
 def assert_same(run, whole):

@@ -209,6 +209,7 @@ def load_cifar100():
     """
     if path := local_file("cifar100.npz"):
         return _cifar100_file(path)
+    course.check_keras()
     import keras  # here, because it takes seconds to import and only this function needs it
 
     home = course.folder("KERAS_HOME")

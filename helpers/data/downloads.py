@@ -87,6 +87,9 @@ def _alone(lock, path):
             "another notebook is downloading this file: wait until it has, then run this again",
             str(path),
         ) from None
+    except OSError as error:
+        words = f"{error.strerror}: this file has to be downloaded there; set JIGSAW_CACHE to a folder of yours"
+        raise type(error)(error.errno, words, str(path)) from error
     with lock:
         yield
 

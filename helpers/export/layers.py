@@ -1,7 +1,8 @@
 """Caffe's layers as ONNX nodes: LAYERS[type](graph, layer, bottoms, tops) adds what computes the same.
 
 Where ONNX's operator differs (Caffe's pooling rounds up, its averages count the padding inside the blob's borders only,
-BatchNorm keeps sums), the nodes follow Caffe's own file, which each function names.
+BatchNorm keeps sums), the nodes follow Caffe's own file, which each function names. Attributes that importers are known
+to ignore are not written.
 """
 
 import numpy as np
@@ -13,6 +14,14 @@ class Graph:
 
     def __init__(self, net):
         self.net, self.nodes, self.constants = net, [], []
+        self._names = set(net.blobs)
+
+    def new(self, name):
+        """`name`, or what makes it one that no blob and nothing else in the graph has."""
+        while name in self._names:
+            name += "'"
+        self._names.add(name)
+        return name
 
     def node(self, kind, inputs, output, **attributes):
         outputs = output if isinstance(output, list) else [output]
@@ -22,7 +31,7 @@ class Graph:
     def constant(self, name, values):
         """A constant's name; values: array, of floats or of integers (shapes and the like)."""
         values = np.asarray(values)
-        values = values.astype(np.int64 if values.dtype.kind == "i" else np.float32)
+        values, name = values.astype(np.int64 if values.dtype.kind == "i" else np.float32), self.new(name)
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
@@ -71,10 +80,11 @@ def pooling(graph, layer, bottoms, tops):
     param = layer.pooling_param
     if param.pool not in (param.MAX, param.AVE):
         _refuse(layer, "stochastic pooling")
+    if param.global_pooling:
+        graph.node("GlobalMaxPool" if param.pool == param.MAX else "GlobalAveragePool", bottoms, tops[0])
+        return
     size, out = graph.shape(layer.bottom[0])[2:], graph.shape(layer.top[0])[2:]
-    kernel = size if param.global_pooling else _pair(param, "kernel_size", 1)
-    stride = (1, 1) if param.global_pooling else _pair(param, "stride", 1)
-    pad = _pair(param, "pad", 0)
+    kernel, stride, pad = _pair(param, "kernel_size", 1), _pair(param, "stride", 1), _pair(param, "pad", 0)
     if any((o - 1) * s >= n + p for o, s, n, p in zip(out, stride, size, pad)):
         _refuse(layer, "a window that lies outside of its blob")
     ends = [max(0, (o - 1) * s + k - n - p) for o, s, k, n, p in zip(out, stride, kernel, size, pad)]
@@ -82,16 +92,32 @@ def pooling(graph, layer, bottoms, tops):
     if param.pool == param.MAX:
         graph.node("MaxPool", bottoms, tops[0], **window)
         return
-    # ONNX divides by the whole window, Caffe by its part inside the blob and its padding.
-    inside = [
+    window_sizes = [
         np.minimum(np.arange(o) * s + k, n + 2 * p) - np.arange(o) * s
         for o, s, k, n, p in zip(out, stride, kernel, size, pad)
     ]
-    factor = np.prod(kernel) / np.outer(*inside)
-    mean = f"{tops[0]}/mean" if (factor != 1).any() else tops[0]
-    graph.node("AveragePool", bottoms, mean, count_include_pad=1, **window)
-    if mean != tops[0]:
-        graph.node("Mul", [mean, graph.constant(f"{layer.name}.inside", factor)], tops[0])
+    factor = _numbers_inside(out, stride, kernel, size, pad) / np.outer(*window_sizes)
+    if (factor == 1).all():
+        graph.node("AveragePool", bottoms, tops[0], **window)
+        return
+    # mean + (factor - 1) mean: OpenVINO 2026.4 takes a Mul by a map for one by the kernel of the convolution behind it,
+    # where they have the same shape (findings/openvino_map_before_convolution.sh), but not behind an Add.
+    mean = graph.node("AveragePool", bottoms, graph.new(f"{tops[0]}/mean"), **window)
+    change = graph.constant(f"{layer.name}.change", factor - 1)
+    graph.node("Add", [mean, graph.node("Mul", [mean, change], graph.new(f"{tops[0]}/change"))], tops[0])
+
+
+def _numbers_inside(out, stride, kernel, size, pad):
+    """How many numbers of the blob itself each window holds, (rows, columns): what ONNX's AveragePool divides by.
+
+    Caffe counts padding inside the window, too. ONNX has count_include_pad for that, which the importers of OpenCV 4
+    and MNN ignore; so it is left out, and a product with a constant map makes the difference.
+    """
+    ends = [
+        np.minimum(np.arange(o) * s - p + k, n) - np.maximum(np.arange(o) * s - p, 0)
+        for o, s, k, n, p in zip(out, stride, kernel, size, pad)
+    ]
+    return np.outer(*ends)
 
 
 def lrn(graph, layer, bottoms, tops):
@@ -101,14 +127,15 @@ def lrn(graph, layer, bottoms, tops):
         how = dict(size=param.local_size, alpha=param.alpha, beta=param.beta, bias=param.k)
         graph.node("LRN", bottoms, tops[0], **how)
         return
-    top, size = tops[0], param.local_size
-    squares = graph.node("Mul", bottoms * 2, f"{top}/squares")
-    window = dict(kernel_shape=[size, size], pads=[(size - 1) // 2] * 4, count_include_pad=1)
-    mean = graph.node("AveragePool", [squares], f"{top}/mean", **window)
-    scaled = graph.node("Mul", [mean, graph.constant(f"{layer.name}.alpha", param.alpha)], f"{top}/scaled")
-    shifted = graph.node("Add", [scaled, graph.constant(f"{layer.name}.one", 1.0)], f"{top}/shifted")
-    power = graph.node("Pow", [shifted, graph.constant(f"{layer.name}.beta", -param.beta)], f"{top}/power")
-    graph.node("Mul", [*bottoms, power], top)
+    top, kernel = tops[0], (param.local_size,) * 2
+    pad, size = ((param.local_size - 1) // 2,) * 2, graph.shape(layer.bottom[0])[2:]
+    squares = graph.node("Mul", bottoms * 2, graph.new(f"{top}/squares"))
+    mean = graph.node("AveragePool", [squares], graph.new(f"{top}/mean"), kernel_shape=kernel, pads=[*pad, *pad])
+    factor = param.alpha * _numbers_inside(size, (1, 1), kernel, size, pad) / np.prod(kernel)
+    scaled = graph.node("Mul", [mean, graph.constant(f"{layer.name}.alpha", factor)], graph.new(f"{top}/scaled"))
+    shifted = graph.node("Add", [scaled, graph.constant(f"{layer.name}.one", 1.0)], graph.new(f"{top}/shifted"))
+    power = graph.constant(f"{layer.name}.beta", -param.beta)
+    graph.node("Mul", [*bottoms, graph.node("Pow", [shifted, power], graph.new(f"{top}/power"))], top)
 
 
 def batch_norm(graph, layer, bottoms, tops):
@@ -133,7 +160,7 @@ def scale(graph, layer, bottoms, tops):
 def _affine(graph, layer, bottoms, tops, axis, factor, offset=None):
     axes = len(graph.shape(layer.bottom[0]))
     shape = [*factor.shape, *[1] * (axes - axis % axes - factor.ndim)]
-    scaled = tops[0] if offset is None else f"{tops[0]}/scaled"
+    scaled = tops[0] if offset is None else graph.new(f"{tops[0]}/scaled")
     graph.node("Mul", [*bottoms, graph.constant(f"{layer.name}.factor", factor.reshape(shape))], scaled)
     if offset is not None:
         graph.node("Add", [scaled, graph.constant(f"{layer.name}.offset", offset.reshape(shape))], tops[0])
@@ -144,7 +171,7 @@ def inner_product(graph, layer, bottoms, tops):
     param = layer.inner_product_param
     if param.axis != 1:
         _refuse(layer, f"axis {param.axis}")
-    rows = graph.node("Flatten", bottoms, f"{tops[0]}/rows", axis=1)
+    rows = graph.node("Flatten", bottoms, graph.new(f"{tops[0]}/rows"), axis=1)
     graph.node("Gemm", [rows, *graph.weights(layer)], tops[0], transB=int(not param.transpose))
 
 
@@ -198,10 +225,10 @@ def eltwise(graph, layer, bottoms, tops):
     kind = "Add" if param.operation == param.SUM else "Mul"
     for i, coefficient in enumerate(param.coeff):
         factor = graph.constant(f"{layer.name}.{i}", coefficient)
-        bottoms[i] = graph.node("Mul", [bottoms[i], factor], f"{tops[0]}/{i}")
+        bottoms[i] = graph.node("Mul", [bottoms[i], factor], graph.new(f"{tops[0]}/{i}"))
     total = bottoms[0]
     for i, bottom in enumerate(bottoms[1:], start=1):
-        name = tops[0] if i == len(bottoms) - 1 else f"{tops[0]}/first{i + 1}"
+        name = tops[0] if i == len(bottoms) - 1 else graph.new(f"{tops[0]}/first{i + 1}")
         total = graph.node(kind, [total, bottom], name)
 
 

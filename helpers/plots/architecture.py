@@ -9,6 +9,7 @@ from matplotlib import colors
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Patch, Polygon
 
+from helpers.phases import TEST, TRAIN, filter_net
 from helpers.plots.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILLION, styled
 
 # kind of layer: colour, layer types
@@ -61,14 +62,18 @@ def architecture(net, shapes, parameters=None, columns=COLUMNS):
     """A net drawn from its own prototxt: layers stage by stage, and the blobs they make (Figures 1 and 3).
 
     Siamese branches are drawn once, as a stack of cards; frozen layers are hatched.
-    net: a caffe NetParameter message. shapes: {blob: shape with batch axis}, as helpers.nets.blob_shapes gives.
+    net: a caffe NetParameter message. shapes: {blob: shape with batch axis}, as helpers.nets.blob_shapes gives. Of a
+    net whose layers are not the same in TRAIN and TEST the phase is drawn that the shapes are of.
     parameters: {layer: count}, as helpers.nets.parameter_counts gives, to write them into the boxes.
     columns: stages in a row; 3 suit a phone.
     Raises ValueError where shapes lacks a blob.
     """
-    missing = [blob for layer in net.layer for blob in layer.top if blob not in shapes]
-    if missing:
-        raise ValueError(f"shapes lacks the blob {missing[0]!r} of {net.name!r}; nets.blob_shapes(net) gives them all")
+    phases = [filter_net(net, phase) for phase in (TEST, TRAIN)]
+    missing = [[blob for layer in each.layer for blob in layer.top if blob not in shapes] for each in phases]
+    if all(missing):
+        words = f"shapes lacks the blob {missing[0][0]!r} of {net.name!r}; nets.blob_shapes(net) gives them all"
+        raise ValueError(words)
+    net = next(each for each, lacking in zip(phases, missing) if not lacking)
     if any(None in shape for shape in shapes.values()):
         raise ValueError(f"the shapes of {net.name!r} depend on data: give them, nets.blob_shapes(net, data=...)")
     branches = siamese_branches(net)
@@ -94,7 +99,8 @@ def architecture(net, shapes, parameters=None, columns=COLUMNS):
         names = [param.name for layer in layers for param in layer.param if param.name]
         words = f"{count} siamese branches, one set of weights"
         _write(axes, MARGIN, height - 0.42, words, ha="left", fontsize=10.5, fontweight="bold")
-        words = f"shared by param name: {names[0]}, {names[1]}, … {names[-1]}"
+        names = names if len(names) < 4 else [*names[:2], f"… {names[-1]}"]
+        words = f"shared by param name: {', '.join(names)}"
         _write(axes, MARGIN, height - 0.62, words, ha="left")
 
     side = max([shape[2] for shape in shapes.values() if len(shape) == 4], default=1)
@@ -175,7 +181,9 @@ def _describe(layer, shapes, parameters):
     if layer.type == "Pooling":
         param = layer.pooling_param
         how = ("max", "mean", "random")[param.pool]
-        lines += [f"{how} {param.kernel_size}×{param.kernel_size}, str. {param.stride}"]
+        height, width = param.kernel_h or param.kernel_size, param.kernel_w or param.kernel_size
+        window = f"{height}×{width}, str. {param.stride_h or param.stride}"
+        lines += [f"{how} of the map" if param.global_pooling else f"{how} {window}"]
     if layer.type == "Dropout":
         lines[0] += f": {layer.dropout_param.dropout_ratio:g}"
     if layer.type in ("Convolution", "Pooling"):  # others' is written under the stage's blob
@@ -205,7 +213,8 @@ def _blob(axes, centre, base, column, shapes, side, copies):
 
     Returns the x of its left and right, the y at which arrows meet it, and the y of its top.
     """
-    shape = shapes[column[0 if _kind(column[0]) == "data" else -1].top[0]]
+    tops = [layer.top[0] for layer in column if layer.top]  # a loss need not name its own
+    shape = shapes[tops[0 if _kind(column[0]) == "data" else -1]] if tops else ()
     colour = "#8A8A8A" if any(map(_frozen, column)) else KINDS[_kind(column[0])][0]
     middle = base + 0.26
     if len(shape) == 4:

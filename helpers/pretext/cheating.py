@@ -56,7 +56,8 @@ def stream(photos, kind, size, batch_size):
 def exam(photos, kind):
     """Examples: the same photographs, labels and cuts whatever the kind, as far as the kind allows."""
     puzzles = stream(photos, kind, EXAM_PUZZLES, 1).examples(1, 0, range(EXAM_PUZZLES))
-    return Examples(*puzzles, lambda batch: jigsaw.to_caffe(batch, per_tile=kind.variation.per_tile))
+    per_tile = kind.variation.per_tile
+    return Examples(*puzzles, lambda batch: jigsaw.to_caffe(batch, per_tile=per_tile), f"to_caffe, {per_tile=}")
 
 
 def train(photos, name):

@@ -124,7 +124,7 @@ def tile_features(photos, folder):
     for cut in range(CUTS):
         tiles = [jigsaw.varied_puzzle(photos[i], solved, np.random.default_rng([cut, i])) for i in range(len(photos))]
         labels = np.zeros(9 * len(photos))
-        images = Examples(np.concatenate(tiles), labels, lambda batch: jigsaw.to_caffe(batch[:, None]))
+        images = Examples(np.concatenate(tiles), labels, lambda batch: jigsaw.to_caffe(batch[:, None]), "to_caffe")
         rounds.append(features.cached(folder, net, images).inputs.astype(np.float16))
         print(f"pool5 of {9 * len(photos):,} tiles, {cut + 1} of {CUTS}", flush=True)
     return np.concatenate(rounds).reshape(CUTS * len(photos), 9, *rounds[0].shape[1:])

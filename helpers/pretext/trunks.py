@@ -41,7 +41,7 @@ def train(task, photos, folder, recipe, epoch_puzzles=EPOCH_PUZZLES, seconds=Non
     size, scored, scoring_batch = (per_puzzle * count for count in (epoch_puzzles, scored, SCORING_BATCH))
     with puzzle_stream.Stream(task, trained, size, recipe.batch_size, workers) as training:
         fixed = puzzle_stream.Stream(task, held_out, scored, scoring_batch, workers=0)
-        validation = Examples(*fixed.examples(seed, 0, range(scored)), jigsaw.to_caffe)
+        validation = Examples(*fixed.examples(seed, 0, range(scored)), jigsaw.to_caffe, "to_caffe")
         run = solver.fit(
             net(recipe, task),
             recipe,

@@ -13,7 +13,6 @@ from caffe.proto import caffe_pb2
 
 from helpers import course, evaluation, experiments, features, nets, recipes, solver, weights, zoo
 from helpers.data import datasets, fruits360
-from helpers.data.examples import Examples
 from helpers.study import plan
 from helpers.training import device, run_folder
 
@@ -52,7 +51,7 @@ def data(name, size, scale, dry=False):
     if not dry:
         return study
     parts = {part: getattr(study, part) for part in ("training", "validation", "test")}
-    few = {part: Examples(e.inputs[:DRY_IMAGES], e.labels[:DRY_IMAGES], e.transform) for part, e in parts.items()}
+    few = {part: replace(e, inputs=e.inputs[:DRY_IMAGES], labels=e.labels[:DRY_IMAGES]) for part, e in parts.items()}
     short = {stage: replace(getattr(study, stage), max_epochs=1) for stage in ("last_layer", "fine_tune")}
     return replace(study, name=f"dry_{study.name}", **few, **short)
 
@@ -87,7 +86,7 @@ def few_labels(examples, per_class, seed, passes=None):
     own = [np.flatnonzero(examples.labels == label) for label in np.unique(examples.labels)]
     drawn = np.sort(np.concatenate([rng.permutation(indices)[:per_class] for indices in own]))
     chosen = np.resize(drawn, passes * len(drawn) if passes else len(examples))
-    return Examples(examples.inputs[chosen], examples.labels[chosen], examples.transform)
+    return replace(examples, inputs=examples.inputs[chosen], labels=examples.labels[chosen])
 
 
 def of_classes(examples, names, chosen):
@@ -97,7 +96,7 @@ def of_classes(examples, names, chosen):
     """
     wanted = fruits360.lists()[chosen]
     labels = np.array([wanted.index(name) if name in wanted else -1 for name in names])[examples.labels]
-    return Examples(examples.inputs[labels >= 0], labels[labels >= 0], examples.transform)
+    return replace(examples, inputs=examples.inputs[labels >= 0], labels=labels[labels >= 0])
 
 
 def activations(study, layers, blob):

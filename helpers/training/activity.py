@@ -1,8 +1,9 @@
 """The share of a net's units that are active: a layer whose units are nearly all silent has stopped learning."""
 
+import dataclasses
+
 import numpy as np
 
-from helpers.data.examples import Examples
 from helpers.training.forward import forward
 
 ACTIVITY_EXAMPLES = 256  # validation examples on which the share of active units is counted
@@ -14,7 +15,8 @@ def shares(net, examples, batch_size=128):
     relus = {name: net.top_names[name][0] for name, layer in zip(net._layer_names, net.layers) if layer.type == "ReLU"}
     if not relus:
         return {}
-    few = Examples(examples.inputs[:ACTIVITY_EXAMPLES], examples.labels[:ACTIVITY_EXAMPLES], examples.transform)
+    first = slice(ACTIVITY_EXAMPLES)
+    few = dataclasses.replace(examples, inputs=examples.inputs[first], labels=examples.labels[first])
     active, units = dict.fromkeys(relus, 0), dict.fromkeys(relus, 0)
     for _ in forward(net, few, [], batch_size):
         for name, blob in relus.items():

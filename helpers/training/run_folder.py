@@ -97,9 +97,13 @@ def locked(folder):
             "(Kernel, Shut down) or give this one another folder"
         ) from None
     except OSError as error:
-        raise OSError(
-            error.errno, f"{error.strerror}; choose another folder (JIGSAW_RUNS names the one of all runs)", str(folder)
-        ) from error
+        words = f"{error.strerror}; choose another folder (JIGSAW_RUNS names the one of all runs)"
+        if (folder / "settings.json").exists():  # shared, read-only: only what is finished can be read there
+            words = (
+                f"{error.strerror}, and the training there is not finished, or another one: choose another folder. "
+                "To go on with it, copy it to one of yours, and set JIGSAW_RUNS to the folder that holds the copy"
+            )
+        raise OSError(error.errno, words, str(folder)) from error
     with lock:
         yield
 

@@ -1,5 +1,6 @@
 """Profile, folders and the environment check."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 from caffe import build_info
 
 from helpers import course
+from helpers.data import datasets
 
 
 def test_profile(monkeypatch):
@@ -85,7 +87,9 @@ def test_the_code_reads_the_table_and_the_readme_shows_it():
     files = [course.ROOT / name for name in ("colab_setup.sh", "Makefile", "README.md")]
     files += [*course.ROOT.glob("helpers/**/*.py"), *course.ROOT.glob("packaging/caffe/*.py")]
     named = {name for file in files for name in re.findall(r"JIGSAW_[A-Z_]+[A-Z]", file.read_text())}
-    assert named | {"KERAS_HOME", "JIGSAW_FUZZ"} == set(course.VARIABLES) | set(course.RENAMED.values())
+    assert named | {"KERAS_HOME", "KERAS_BACKEND", "JIGSAW_FUZZ"} == set(course.VARIABLES) | set(
+        course.RENAMED.values()
+    )
     readers = [file.name for file in files if re.search(r"environ(\.get\(|\[)\"JIGSAW_", file.read_text())]
     assert readers == []
     readme = (course.ROOT / "README.md").read_text()
@@ -159,3 +163,23 @@ def test_log_level_and_backend_are_set_before_anything_imports_them():
     code = "import helpers, os; assert (os.environ['GLOG_minloglevel'], os.environ['KERAS_BACKEND']) == ('2', 'jax')"
     environment = {"PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", code], cwd=course.ROOT, check=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    "backend, words", [("tensorflow", "tensorflow is not installed"), ("theano", "set it to one of jax")]
+)
+def test_a_backend_of_keras_that_is_not_here_is_a_failed_line(backend, words, monkeypatch, capsys):
+    """It is in many shells, and would fail at the data only."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else object())
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    assert not course.check_environment()
+    said = capsys.readouterr().out
+    assert f"[FAIL] variables: KERAS_BACKEND is '{backend}'" in said and words in said
+    monkeypatch.delenv("JIGSAW_DATA", raising=False)
+    with pytest.raises(ValueError, match="KERAS_BACKEND"):
+        datasets.load_cifar100()
+
+
+def test_an_empty_backend_is_jax():
+    code = "import helpers, os; assert os.environ['KERAS_BACKEND'] == 'jax'"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"KERAS_BACKEND": ""}, cwd=course.ROOT, check=True)

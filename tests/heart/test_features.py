@@ -1,5 +1,7 @@
 """Features are computed once for the same weights and images, whatever the layers behind them hold."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,20 @@ def test_a_cache_that_is_cut_short_is_made_again(tmp_path, trunk_and_images):
     for content in (path.read_bytes()[:-100], b""):
         path.write_bytes(content)
         np.testing.assert_array_equal(features.cached(tmp_path, again(layers), examples).inputs, first)
+
+
+def test_a_random_transform_says_so_and_leaves_no_files(tmp_path, capsys, trunk_and_images):
+    layers, examples = trunk_and_images
+    fresh = np.random.default_rng()
+    with pytest.warns(UserWarning, match="gives other numbers"):
+        for transform in (lambda batch, rng: batch + rng.normal(), lambda batch: batch + fresh.normal()):
+            random = dataclasses.replace(examples, transform=transform)
+            assert features.cached(tmp_path, again(layers), random).inputs.shape == (3, 64, 3, 3)
+            assert "are those of one draw" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    fixed = dataclasses.replace(examples, transform=lambda batch: 2 * batch)
+    features.cached(tmp_path, again(layers), fixed)
+    assert len(list(tmp_path.iterdir())) == 1 and not capsys.readouterr().out
 
 
 def test_features_are_computed_on_the_device_that_is_chosen(monkeypatch, trunk_and_images):

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from small_training import assert_same, fit, halted, snapshots_of
@@ -79,6 +81,51 @@ def test_killed_at_twenty_random_moments(tmp_path, whole):
     child.wait()
     assert went_on, f"no kill came between epochs that a later call went on from: {reached}"
     assert_same(fit(folder, threads=1), whole)
+
+
+def shifted(batch, rng):
+    """An augmentation whose every draw changes the weights."""
+    return batch + rng.normal(size=(len(batch), 1, 1, 1))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_training_with_augmentation_goes_on_to_the_bit(tmp_path, whole, threads):
+    augmented = fit(tmp_path / "whole", shifted, threads=threads)
+    assert augmented.best.read_bytes() != whole.best.read_bytes()
+    for epochs in (1, 3):
+        folder = halted(tmp_path / f"after {epochs}", epochs, transform=shifted, threads=threads)
+        assert_same(fit(folder, shifted, threads=threads), augmented)
+
+
+def test_a_finished_training_with_augmentation_is_loaded(tmp_path, capsys):
+    epochs = []
+    for _ in range(2):
+        fit(tmp_path / "run", shifted, on_epoch=lambda row, _: epochs.append(row["epoch"]))
+    assert epochs == sorted(set(epochs)) and "settings changed" not in capsys.readouterr().out
+
+
+def test_another_transform_or_name_starts_a_new_training(tmp_path, capsys):
+    first = fit(tmp_path / "run", shifted, "shifts").best.read_bytes()
+    again = fit(tmp_path / "run", lambda batch, rng: shifted(batch, rng), "shifts")
+    assert again.best.read_bytes() == first and not capsys.readouterr().out
+    other = fit(tmp_path / "run", lambda batch, rng: 2 * shifted(batch, rng), "twice")
+    assert other.best.read_bytes() != first
+    assert "The settings changed: the earlier training is kept in run.1" in capsys.readouterr().out
+    fit(tmp_path / "run", lambda batch: batch)
+    fit(tmp_path / "run", lambda batch: 3 * batch)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_randomness_that_nobody_can_repeat_is_said_and_loaded_all_the_same(tmp_path):
+    random_ = np.random.default_rng()
+    epochs = []
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit(tmp_path / "run", lambda b: b + random_.random(), on_epoch=lambda row, _: epochs.append(row["epoch"]))
+    assert epochs.count(1) == 1
+    with pytest.warns(UserWarning, match=r"gives other numbers each time .* transform\(batch, rng\)"):
+        fit(tmp_path / "other", lambda b: b + random_.random())
 
 
 def truncate(snapshot):

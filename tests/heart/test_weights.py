@@ -3,7 +3,9 @@
 import caffe
 import numpy as np
 import pytest
+from caffe import layers as L
 from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 from hypothesis import given, strategies as st
 
 from helpers import nets, weights, zoo
@@ -130,6 +132,132 @@ def test_batch_norm_that_has_seen_nothing_folds_as_caffe_computes():
         one.blobs["data"].data[...] = inputs
         one.forward()
     np.testing.assert_allclose(plain.blobs["fc8"].data, net.blobs["fc8"].data, rtol=1e-3)
+
+
+NAMES = [("conv1", "bn_conv1", "scale_conv1"), ("res2a", "bn2a", "scale2a"), ("conv1", "conv1/bn", "conv1/scale")]
+
+
+def normalised(convolution, norm, scale, **how):
+    """Prototxts of a net with BatchNorm, and of the plain one; other people's names; eps of their own."""
+    made = []
+    for whole in (True, False):
+        spec = caffe.NetSpec()
+        spec.data = L.Input(shape=dict(dim=[2, 3, 6, 6]))
+        bias = how.get("bias", True) or not whole
+        filler = dict(weight_filler=dict(type="xavier"), bias_term=bias)
+        top = spec[convolution] = L.Convolution(spec.data, num_output=4, kernel_size=3, **filler)
+        if whole:
+            in_place = how.get("in_place", False)
+            top = spec[norm] = L.BatchNorm(top, eps=0.1, in_place=in_place)
+            if scale:
+                top = spec[scale] = L.Scale(top, bias_term=how.get("offset", True), in_place=in_place)
+        spec.out = L.ReLU(top)
+        made.append(spec.to_proto())
+    return made
+
+
+@pytest.mark.parametrize("names", [*NAMES, ("conv1", "bn1", None)])
+@pytest.mark.parametrize("how", [{}, {"bias": False}, {"in_place": True}, {"offset": False}])
+def test_batch_norm_of_others_is_folded_by_their_net(names, how):
+    whole, plain = normalised(*names, **how)
+    nets_, rng = [nets.instantiate(net) for net in (whole, plain)], np.random.default_rng(0)
+    for blob, values in zip(nets_[0].params[names[1]], (rng.normal(size=4), rng.uniform(1, 4, 4), 2)):
+        blob.data[...] = values
+    for blob in nets_[0].params[names[2]] if names[2] else ():
+        blob.data[...] = rng.uniform(0.5, 2, 4)
+    folded = weights.fold_batch_norm(weights.of(nets_[0]), net=whole)
+    assert list(folded) == [names[0]]
+    weights.transplant(folded, nets_[1], folded)
+    for net in nets_:
+        net.blobs["data"].data[...] = np.random.default_rng(1).standard_normal((2, 3, 6, 6))
+        net.forward()
+    np.testing.assert_allclose(nets_[1].blobs["out"].data, nets_[0].blobs["out"].data, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_batch_norm_of_others_without_their_net_is_refused_by_name(names):
+    layers = weights.of(nets.instantiate(normalised(*names)[0]))
+    with pytest.raises(ValueError, match=f"^{names[1]}: which layers .* only their net says"):
+        weights.fold_batch_norm(layers)
+
+
+def test_layers_that_only_sound_like_batch_norm_are_kept():
+    layers = {"bnorm_fc": [np.ones((2, 3)), np.ones(2)], "scales": [np.ones((2, 3))], "prelu": [np.ones(4)]}
+    assert equal(weights.fold_batch_norm(layers), layers)
+
+
+INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 6 dim: 6 } } }'
+CONV = (
+    'layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 3 kernel_size: 1 } }'
+)
+NORM = 'layer { name: "n" type: "BatchNorm" bottom: "%s" top: "n" %s }'
+READER = 'layer { name: "r" type: "ReLU" bottom: "c" top: "r" }'
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (INPUT + NORM % ("data", "") + CONV, "n follows no convolution"),
+        (INPUT + CONV + READER + NORM % ("c", ""), "n follows no convolution or inner product that it alone reads"),
+        (INPUT + CONV + NORM % ("c", "batch_norm_param { use_global_stats: false }"), "n takes each batch's own"),
+        (INPUT + CONV + NORM % ("c", 'include { stage: "none" }'), None),
+    ],
+)
+def test_batch_norm_that_no_layer_can_take_in_is_named(text, words):
+    net = text_format.Parse(text, caffe_pb2.NetParameter())
+    layers = weights.of(nets.instantiate(net))
+    if words is None:  # not there in this phase: nothing to fold
+        assert equal(weights.fold_batch_norm(layers, net=net), layers)
+        return
+    with pytest.raises(ValueError, match=f"BatchNorm cannot be folded into .*{words}"):
+        weights.fold_batch_norm(layers, net=net)
+
+
+SHARING = INPUT + "".join(
+    f"""layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" param {{ name: "w" }} {bias}
+    convolution_param {{ num_output: 2 kernel_size: 3 weight_filler {{ type: "xavier" }} }} }}"""
+    for name, bias in (("one", ""), ("two", ""), ("three", 'param { name: "b" }'), ("four", 'param { name: "b" }'))
+)
+
+
+def test_layers_that_share_their_weights(tmp_path):
+    net = nets.instantiate(text_format.Parse(SHARING, caffe_pb2.NetParameter()))
+    layers = {name: [array + 1 for array in blobs] for name, blobs in weights.of(net).items()}
+    weights.transplant({name: layers[name] for name in ("one", "two", "three")}, net, list(layers))
+    assert equal(weights.of(net), layers)  # four shares both of its blobs with three
+    with pytest.raises(KeyError, match="no layer two"):  # its biases are its own
+        weights.transplant({name: layers[name] for name in ("one", "three", "four")}, net, list(layers))
+    before = weights.of(net)
+    with pytest.raises(ValueError, match="layers one and two share weights, but are given different ones"):
+        weights.transplant(layers | {"two": [layers["two"][0] + 1, layers["two"][1]]}, net, list(layers))
+    assert equal(weights.of(net), before)
+    net.save_hdf5(str(tmp_path / "shared.caffemodel.h5"))
+    with pytest.raises(ValueError, match="layer (two|three) has its blob 1 here and shares the others"):
+        weights.read(tmp_path / "shared.caffemodel.h5")
+
+
+def test_two_layers_of_one_name_are_refused_and_counted():
+    text = INPUT + CONV + CONV.replace("num_output: 3", "num_output: 5").replace('top: "c"', 'top: "d"')
+    net = text_format.Parse(text, caffe_pb2.NetParameter())
+    assert nets.parameter_counts(net) == {"c": 3 * 4 + 5 * 4}
+    with pytest.raises(ValueError, match="more than one layer with weights is called c"):
+        weights.of(nets.instantiate(net))
+
+
+def test_a_layer_of_both_phases_is_written_for_both(tmp_path):
+    text = INPUT + "".join(CONV.replace('top: "c"', f'top: "c" include {{ phase: {p} }}') for p in ("TRAIN", "TEST"))
+    net = text_format.Parse(text, caffe_pb2.NetParameter())
+    layers = {"c": [np.full((3, 3, 1, 1), 2, "f"), np.full(3, 4, "f")]}
+    weights.write(tmp_path / "both.caffemodel", layers, net)
+    written = caffe_pb2.NetParameter.FromString((tmp_path / "both.caffemodel").read_bytes())
+    for phase in (caffe.TRAIN, caffe.TEST):
+        assert [len(layer.blobs) for layer in nets.filter_net(written, phase).layer] == [0, 2]
+        built = nets.instantiate(net, phase)
+        built.copy_from(str(tmp_path / "both.caffemodel"))
+        assert equal(weights.of(built), layers)
+    with pytest.raises(KeyError, match="has no layer x; it has data, c"):
+        weights.write(tmp_path / "other.caffemodel", {"x": []}, net)
+    assert not (tmp_path / "other.caffemodel").exists()
 
 
 def test_a_file_that_is_no_caffemodel(net, tmp_path):

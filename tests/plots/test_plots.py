@@ -4,12 +4,15 @@ import io
 import subprocess
 import sys
 
+import caffe
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from caffe.proto import caffe_pb2
 from conftest import ROOT
+from google.protobuf import text_format
 from hypothesis import given, settings, strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -481,6 +484,38 @@ def test_a_blob_without_a_shape_is_named():
 
 
 # --- Results
+
+
+PHASES = """name: "phases"
+layer { name: "data" type: "Input" top: "data" top: "label" input_param { shape { dim: 4 dim: 3 dim: 8 dim: 8 } shape { dim: 4 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 5 kernel_size: 3 } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" param { name: "w" } inner_product_param { num_output: 3 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" include { phase: TRAIN } }
+layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "accuracy" include { phase: TEST } }
+layer { name: "silent" type: "Silence" bottom: "label" }
+layer { name: "never" type: "ReLU" bottom: "fc" top: "never" include { stage: "never" } }
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("phase, drawn, left", [("TEST", "accuracy", "loss"), ("TRAIN", "loss", "accuracy")])
+def test_a_net_is_drawn_in_the_phase_of_its_shapes(phase, drawn, left):
+    net = text_format.Parse(PHASES, caffe_pb2.NetParameter())
+    one = nets.filter_net(net, getattr(caffe, phase))
+    shapes = nets.blob_shapes(one)
+    words = [each.get_text() for each in plots.architecture(net, shapes).findobj(text.Text)]
+    assert drawn in words and left not in words and "never" not in words
+    assert "mean of the map" in words and "silent" in words
+    with pytest.raises(ValueError, match="shapes lacks the blob"):
+        plots.architecture(net, {name: shape for name, shape in shapes.items() if name != "fc"})
+
+
+def test_siamese_layers_that_share_one_blob_are_drawn():
+    net = text_format.Parse(PHASES, caffe_pb2.NetParameter())
+    net.layer.add(name="fc2", type="InnerProduct", bottom=["pool"], top=["fc2"]).inner_product_param.num_output = 3
+    net.layer[-1].param.add(name="w")
+    words = [each.get_text() for each in plots.architecture(net, nets.blob_shapes(net)).findobj(text.Text)]
+    assert "shared by param name: w" in words
 
 
 def test_confusion_shows_counts_and_shares_of_the_true_class():
