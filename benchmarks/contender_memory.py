@@ -66,12 +66,13 @@ def memory_now(pid):
 
 
 def stages():
-    """{stage: peak bytes}."""
+    """{stage: [peak bytes, of which pages of files that the system may drop]}."""
     peaks, stage, done = {}, ["data"], threading.Event()
 
     def watch():
         while not done.is_set():
-            peaks[stage[0]] = max(peaks.get(stage[0], 0), memory_now(os.getpid())["Pss"])
+            held = memory_now(os.getpid())
+            peaks[stage[0]] = max(peaks.get(stage[0], [0]), [held["Pss"], held["Pss_File"]])
             time.sleep(0.05)
 
     watcher = threading.Thread(target=watch, daemon=True)

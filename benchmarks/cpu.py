@@ -327,7 +327,7 @@ def report(found, options, seconds):
     tuned = {name: TRAINING / middle["train"][name] + VALIDATION / middle["forward"][name] for name in middle["train"]}
     study = head + FINE_TUNE_EPOCHS * tuned["ours"]
     theirs = frozen["torch"] + FINE_TUNE_EPOCHS * tuned["torch"]
-    peak = max(found["memory"].values())
+    peak = max(held for held, _ in found["memory"].values())
     one = found["cores"][min(found["cores"], key=int)]
     against = {task: middle[task]["ours"] / middle[task][best[task]] for task in ("steady", "train")}
     targets = [
@@ -442,8 +442,8 @@ def report(found, options, seconds):
         ),
         "",
         table(
-            ["peak memory on CIFAR-100's sizes", "GB"],
-            [[stage, f"{peak_ / 1e9:.2f}"] for stage, peak_ in found["memory"].items()],
+            ["peak memory on CIFAR-100's sizes", "GB", "of which files' pages, which the system may drop"],
+            [[stage, *(f"{size / 1e9:.2f}" for size in sizes)] for stage, sizes in found["memory"].items()],
         ),
         "",
         "## Targets",

@@ -23,7 +23,7 @@ PACKAGES = (
     "scikit-image",
     "scikit-learn",
 )
-CPUINFO, AVX2 = pathlib.Path("/proc/cpuinfo"), {"avx2", "fma"}  # what packaging/caffe/cpu_convolution.cpp needs
+CPUINFO, AVX2 = pathlib.Path("/proc/cpuinfo"), {"avx2", "fma"}  # what packaging/caffe/cpu_convolution_avx2.cpp needs
 # Every environment variable that the course reads: what holds where it is not set (or empty), and what it is.
 VARIABLES = {
     "JIGSAW_PROFILE": ("quick", "the size of the course: quick or full"),
@@ -185,9 +185,9 @@ def check_caffe():
     from caffe import build_info
     from caffe.proto import caffe_pb2
 
-    ours = AVX2 <= set(CPUINFO.read_text().split())
-    convolution = "the course's convolution" if ours else "the release's convolution: slower, for there is no AVX2"
-    runs = f"for CUDA {build_info.CUDA}" if build_info.CUDA else f"for the CPU, with {convolution}"
+    wide = AVX2 <= set(CPUINFO.read_text().split())
+    vectors = "with AVX2" if wide else "without AVX2, which this processor lacks: slower"
+    runs = f"for CUDA {build_info.CUDA}" if build_info.CUDA else f"for the CPU, {vectors}"
     return (
         f"pycaffe {caffe.__version__} {runs}, {len(caffe.layer_type_list())} layer types, {caffe_pb2.__name__} imports"
     )
