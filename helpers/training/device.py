@@ -160,8 +160,8 @@ def check():
     if not (net.blobs["conv"].data == 6).all():
         raise ArithmeticError(f"a forward pass gave {net.blobs['conv'].data.ravel()[0]} where 6 is right")
     why = f" ({obstacle()})" if card() and obstacle() else ""
-    on = f"{describe()}, {caffe.get_threads()} of its cores" if chosen() == "cpu" else describe()
-    print(f"[OK]   Caffe runs on {on}: a forward pass gives the right numbers{why}")
+    how = f", with {caffe.get_threads()} thread(s)" if chosen() == "cpu" else ""
+    print(f"[OK]   Caffe runs on {describe()}: a forward pass gives the right numbers{how}{why}")
 
 
 caffe.set_threads(threads())
