@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import caffe
+import h5py
 import numpy as np
 import pytest
 from caffe import build_info, layers as L, params as P
@@ -156,6 +157,23 @@ def test_hdf5_is_known_by_what_it_holds(tmp_path):
     other.params["fc"][0].data[...] = 0
     other.copy_from(str(tmp_path / "binary.h5"))
     np.testing.assert_array_equal(other.params["fc"][0].data, net.params["fc"][0].data)
+
+
+def test_hdf5_data_comes_back_from_hdf5_output(tmp_path):
+    (tmp_path / "list").write_text(str(tmp_path / "in.h5"))
+    arrays = {"data": RNG.normal(size=(6, 2, 3)).astype(np.float32), "label": np.arange(6, dtype=np.float32)}
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file.update(arrays)
+    spec = caffe.NetSpec()
+    spec.data, spec.label = L.HDF5Data(source=str(tmp_path / "list"), batch_size=6, ntop=2)
+    spec.out = L.HDF5Output(spec.data, spec.label, hdf5_output_param={"file_name": str(tmp_path / "out.h5")}, ntop=0)
+    (tmp_path / "net.prototxt").write_text(str(spec.to_proto()))
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.forward()
+    del net  # closes the file
+    with h5py.File(tmp_path / "out.h5") as file:
+        np.testing.assert_array_equal(file["data"][:].reshape(6, 2, 3), arrays["data"])
+        np.testing.assert_array_equal(file["label"][:].ravel(), arrays["label"])
 
 
 NAMES = """layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
