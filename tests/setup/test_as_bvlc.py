@@ -470,15 +470,15 @@ def test_batch_norm_layers_of_old_prototxts_share_statistics_by_name():
 @pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
 def test_an_update_counts_as_an_iteration_and_every_solver_has_a_rate(kind, training):
     path = write_solver(training, type=kind, lr_policy="step", stepsize=2, gamma=0.5, base_lr=0.25, delta=1e-6)
-    solver = getattr(caffe, f"{kind}Solver")(path)
-    assert isinstance(solver, caffe.SGDSolver) and isinstance(caffe.get_solver(path), getattr(caffe, f"{kind}Solver"))
-    rates = []
-    for _ in range(4):
-        solver.net.forward()
-        solver.net.backward()
-        rates.append(solver.lr)
-        solver.apply_update()
-    assert solver.iter == 4 and rates == [0.25, 0.25, 0.125, 0.125]
+    assert isinstance(getattr(caffe, f"{kind}Solver")(path), caffe.SGDSolver)
+    for solver in (getattr(caffe, f"{kind}Solver")(path), caffe.get_solver(path)):
+        rates = []
+        for _ in range(4):
+            solver.net.forward()
+            solver.net.backward()
+            rates.append(solver.lr)
+            solver.apply_update()
+        assert solver.iter == 4 and rates == [0.25, 0.25, 0.125, 0.125]
     solver.step(2)
     assert solver.iter == 6
 
