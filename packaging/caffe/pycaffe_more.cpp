@@ -133,7 +133,7 @@ void more() {
       .add_property("base_lr", &SolverParameter::base_lr, &SolverParameter::set_base_lr);
   solver.attr("param") =
       property(bp::make_function(&Solver<float>::param, bp::return_internal_reference<>()));
-  // Every solver is an SGDSolver, though Python takes one of ours, Adam, for a mere Solver.
+  // Every solver of Caffe is an SGDSolver.
   solver.attr("apply_update") = bp::make_function(&apply_update);
   solver.attr("lr") = property(bp::make_function(&rate));
 

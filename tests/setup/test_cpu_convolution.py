@@ -456,6 +456,7 @@ def test_adam_is_that_of_the_paper(tmp_path):
         f'delta: 0.1 snapshot_prefix: "{tmp_path}/part" solver_mode: CPU random_seed: 1'
     )
     solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+    assert isinstance(solver, caffe.AdamSolver)
     x = np.random.default_rng(0).standard_normal((4, 70_000))
     solver.net.blobs["data"].data[...] = x
     w = solver.net.params["fc"][0].data.astype(float).ravel()
