@@ -65,7 +65,7 @@ class Examples:
         return len(self.labels)
 
     def batch(self, indices, seed=0, epoch=0):
-        """(data, labels) at `indices`, float32 and C-contiguous as Caffe wants them.
+        """(data, labels) at `indices` (an array or a slice), float32 and C-contiguous as Caffe wants them.
 
         seed, epoch: with the indices, they seed the generator of a transform that takes one. Raises ValueError for no
         index at all, since a layer of Caffe ends the process where its batch is empty, and for a transform that gives
@@ -75,7 +75,8 @@ class Examples:
         if not len(data):
             raise ValueError(f"the batch is empty; choose indices among the {len(self)} examples")
         if self._augments:
-            data = self.transform(data, np.random.default_rng([seed, epoch, len(labels), *map(int, indices)]))
+            places = np.arange(len(self))[indices].tolist()
+            data = self.transform(data, np.random.default_rng([seed, epoch, len(labels), *places]))
         elif self.transform:
             data = self.transform(data)
         if np.shape(data)[:1] != labels.shape:

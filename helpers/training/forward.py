@@ -16,7 +16,7 @@ def forward(net, examples, blobs, batch_size=128):
     check(net, examples)
     for start in range(0, len(examples), batch_size):
         rows = slice(start, min(start + batch_size, len(examples)))
-        feed(net, *examples.batch(np.arange(rows.start, rows.stop)))
+        feed(net, *examples.batch(rows))
         net.forward()
         yield {"size": rows.stop - rows.start, "rows": rows} | {name: net.blobs[name].data for name in blobs}
 

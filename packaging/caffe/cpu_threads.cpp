@@ -22,21 +22,35 @@ namespace caffe {
 namespace {
 
 struct Job {
-  int count;
-  void (*work)(const void* context, int worker, int unit);
-  const void* context;
-  std::atomic<int> next{0};
+  const int count, workers;
+  void (*const work)(const void* context, int worker, int unit);
+  const void* const context;
+  std::atomic<int> next[kMostThreads];  // of each worker's own units
+  std::atomic<bool> failed{false};
   std::mutex mutex;
   std::exception_ptr error;
   std::fenv_t rounding;  // of the caller: rounding and denormal numbers are a thread's own affair
 
+  Job(int count, int workers, void (*work)(const void*, int, int), const void* context)
+      : count(count), workers(workers), work(work), context(context) {
+    for (int i = 0; i < workers; ++i) next[i] = first(i);
+    std::fegetenv(&rounding);
+  }
+
+  int first(int worker) const { return long(count) * worker / workers; }
+
+  // A worker's own units first: what it has computed in one layer lies in its cache for the next. Then what is left of
+  // the others'.
   void do_units(int worker) {
     try {
-      for (int unit; (unit = next++) < count;) work(context, worker, unit);
+      for (int i = 0; i < workers; ++i) {
+        const int whose = (worker + i) % workers, last = first(whose + 1);
+        for (int unit; !failed && (unit = next[whose]++) < last;) work(context, worker, unit);
+      }
     } catch (...) {
       std::lock_guard<std::mutex> lock(mutex);
       if (!error) error = std::current_exception();
-      next = count;
+      failed = true;
     }
   }
 };
@@ -47,18 +61,18 @@ class Pool {
  public:
   const pid_t owner = getpid();
 
-  // Do a job with up to `threads` threads, the caller among them; false where another caller has the pool.
-  bool run(int threads, Job& job) {
+  // Do a job, the caller as worker 0; false where another caller has the pool.
+  bool run(Job& job) {
     std::unique_lock<std::mutex> mine(caller_, std::try_to_lock);
     if (!mine) return false;
-    hire(threads - 1);
+    hire(job.workers - 1);
     std::unique_lock<std::mutex> lock(mutex_);
-    job_ = &job, joined_ = 0, places_ = std::min(threads - 1, hired_), ++round_;
+    job_ = &job, ++round_;
     lock.unlock();
     wake_.notify_all();
     job.do_units(0);
     lock.lock();
-    places_ = 0;  // whoever has not woken up by now is not waited for
+    job_ = nullptr;  // whoever has not woken up by now is not waited for
     done_.wait(lock, [this] { return active_ == 0; });
     return true;
   }
@@ -71,20 +85,19 @@ class Pool {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);  // Ctrl-C is for the thread that has Python
     try {
-      for (; hired_ < wanted; ++hired_) std::thread(&Pool::work, this).detach();
+      for (; hired_ < wanted; ++hired_) std::thread(&Pool::work, this, hired_ + 1).detach();
     } catch (const std::system_error&) {
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  void work() {
+  void work(int worker) {
     working = true;
     std::unique_lock<std::mutex> lock(mutex_);
     for (unsigned long seen = 0;;) {
-      wake_.wait(lock, [&] { return places_ > 0 && round_ != seen; });
-      seen = round_, --places_, ++active_;
+      wake_.wait(lock, [&] { return job_ && round_ != seen && worker < job_->workers; });
+      seen = round_, ++active_;
       Job& job = *job_;
-      const int worker = ++joined_;
       lock.unlock();
       std::fesetenv(&job.rounding);
       job.do_units(worker);
@@ -96,7 +109,7 @@ class Pool {
   std::mutex caller_, mutex_;
   std::condition_variable wake_, done_;
   Job* job_ = nullptr;
-  int hired_ = 0, joined_ = 0, places_ = 0, active_ = 0;
+  int hired_ = 0, active_ = 0;
   unsigned long round_ = 0;
 };
 
@@ -139,10 +152,9 @@ void set_cpu_threads(int count) {
 void share_units(int count, void (*work)(const void* context, int worker, int unit), const void* context) {
   const int together = std::min<int>(threads, count);
   if (together > 1 && !working) {
-    Job job{count, work, context};
-    std::fegetenv(&job.rounding);
+    Job job(count, together, work, context);
     working = true;
-    const bool done = pool().run(together, job);
+    const bool done = pool().run(job);
     working = false;
     if (job.error) std::rethrow_exception(job.error);
     if (done) return;
