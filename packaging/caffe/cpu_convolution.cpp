@@ -25,6 +25,7 @@ const int kSums = 1 << 18;   // bytes of sums that the same part of the input is
 const int kSteps = 2048;     // lines of an output's gradient that are used for all weights before the next ones: L2, too
 const int kTiles = 2500000;  // bytes of transformed tiles at a time, in Winograd's form; a row of them may be more
 const int kWorth = 256;      // weights of a group at one place of the kernel; with fewer the direct form is faster
+const int kOutputs = 6;      // of a group; with fewer the release's layer is faster
 const int kFewest = 8;       // images; below, the release's layer is faster, which does not fill up lines with zeros
 
 template <typename Dtype>
@@ -76,7 +77,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
   int hole(int axis) const { return this->dilation_.cpu_data()[axis]; }
 
   bool usual() const {
-    if (this->num_spatial_axes_ != 2 || this->num_ < kFewest || this->num_output_ / this->group_ < kRows) return false;
+    if (this->num_spatial_axes_ != 2 || this->num_ < kFewest || this->num_output_ / this->group_ < kOutputs) return false;
     // Caffe's size of the output, rounded towards 0, is 1 where the kernel is larger by less than the stride.
     for (int axis = 0; axis < 2; ++axis)
       if (this->output_shape_[axis] < 1 ||
@@ -208,12 +209,12 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
                         ptrdiff_t step) const {
       for (int y = first; y < last; ++y)
         for (int x = 0; x < across; ++x) {
-          Register* out = reinterpret_cast<Register*>(to) + 2 * (((y - first) * across + x) * image.channels + one);
+          Register* out = reinterpret_cast<Register*>(to) + kParts * (((y - first) * across + x) * image.channels + one);
           for (int c = one; c < end; ++c)
-            for (int half = 0; half < 2; ++half) {
+            for (int part = 0; part < kParts; ++part) {
               const Dtype* from = lines + c * image.channel() + 2 * y * image.row() + 2 * x * lanes;
-              sandwich<Winograd<K>::input>(reinterpret_cast<const Register*>(from) + half, 2 * image.row() / lanes, 2,
-                                           out++, 2 * step / lanes);
+              sandwich<Winograd<K>::input>(reinterpret_cast<const Register*>(from) + part,
+                                           kParts * image.row() / lanes, kParts, out++, kParts * step / lanes);
             }
         }
     }
@@ -243,9 +244,9 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
         interleave(weights + g * group + first * kernels.of_row + d * kernels.of_depth,
                    std::max(0, std::min(lanes, rows - first)), kernels.of_row, area, area,
                    kernels.mirrored ? taps + (area - 1) * lanes : taps, 0, kernels.mirrored ? -lanes : lanes);
-        for (int half = 0; half < 2; ++half)
-          sandwich<Winograd<K>::kernel>(reinterpret_cast<Register*>(taps) + half, 2 * K, 2,
-                                        reinterpret_cast<Register*>(products) + half, 2);
+        for (int part = 0; part < kParts; ++part)
+          sandwich<Winograd<K>::kernel>(reinterpret_cast<Register*>(taps) + part, kParts * K, kParts,
+                                        reinterpret_cast<Register*>(products) + part, kParts);
         for (int row = first; row < std::min(first + lanes, padded); ++row) {
           Dtype* to = start + g * positions * step + (size_t(row / kRows) * depth + d) * kRows + row % kRows;
           for (int p = 0; p < positions; ++p) to[p * step] = products[p * lanes + row - first];
@@ -286,14 +287,14 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
                           sums + p * out_step + (ptrdiff_t(tile) * padded + panel * kRows) * lanes);
         for (int row = 0; row < rows; ++row) {
           for (int tile = 0; tile < count; ++tile)
-            for (int half = 0; half < 2; ++half) {
+            for (int part = 0; part < kParts; ++part) {
               Register out[4];
               const Dtype* sum = sums + (ptrdiff_t(tile) * padded + row) * lanes;
-              sandwich<Winograd<K>::output>(reinterpret_cast<const Register*>(sum) + half,
-                                            2 * tiles.size * out_step / lanes, 2 * out_step / lanes, out, 1);
+              sandwich<Winograd<K>::output>(reinterpret_cast<const Register*>(sum) + part,
+                                            kParts * tiles.size * out_step / lanes, kParts * out_step / lanes, out, 1);
               for (int i = 0; i < 4; ++i) {
                 const int y = tile / tiles.across * 2 + i / 2, x = tile % tiles.across * 2 + i % 2;
-                if (x < width) reinterpret_cast<Register*>(plane)[2 * (y * width + x) + half] = out[i];
+                if (x < width) reinterpret_cast<Register*>(plane)[kParts * (y * width + x) + part] = out[i];
               }
             }
           separate(plane, lanes, tiles.pixels(first, last), bias ? bias[g * rows + row] : Dtype(0),
@@ -310,7 +311,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
     const int height = this->output_shape_[0], width = this->output_shape_[1];
     const Tiles<K> tiles(height, width, this->channels_ / this->group_);
     const Padded image = tiles.whole(input());
-    const int depth = image.channels, padded_depth = round_up(depth, kRows);
+    const int depth = image.channels, padded_depth = round_up(depth, kTaps);
     const std::vector<ptrdiff_t> where = in_a_row(depth, padded_depth);  // what is summed beyond is left out below
     const ptrdiff_t step = odd(ptrdiff_t(tiles.band) * tiles.across * depth);
     const ptrdiff_t out_step = odd(ptrdiff_t(tiles.band) * tiles.across * lanes);
@@ -335,7 +336,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
           const int g = unit / panels, panel = unit % panels, tiled = (last - first) * tiles.across;
           Dtype* outputs = scratch(worker).room(1, tiles.positions * out_step);  // [position][tile][lane][channel]
           Dtype* part = scratch(worker).room(4, part_size);
-          if (height % 2 || width % 2) std::fill(part, part + part_size, Dtype(0));
+          if (height % 2 || width % 2) std::fill(part, part + part_size, Dtype(0));  // beyond the map's edge
           const Dtype* diff =
               gradient + n * this->top_dim_ + ((g * channels + panel * lanes) * height + 2 * first) * width;
           for (int i = 0; i < lanes; ++i)  // the image that is missing in a lane has no channel
@@ -343,32 +344,32 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
                        size_t(height) * width, tiles.pixels(first, last), width, part + i * lanes,
                        2 * tiles.across * lanes * lanes, lanes * lanes);
           for (int tile = 0; tile < tiled; ++tile)
-            for (int i = 0; i < 2 * lanes; ++i) {
+            for (int i = 0; i < kParts * lanes; ++i) {
               const int pixel = tile / tiles.across * 4 * tiles.across + tile % tiles.across * 2;
               sandwich<Winograd<K>::output_t>(
-                  reinterpret_cast<const Register*>(part + pixel * lanes * lanes) + i, 4 * tiles.across * lanes,
-                  2 * lanes, reinterpret_cast<Register*>(outputs + ptrdiff_t(tile) * lanes * lanes) + i,
-                  2 * out_step / lanes);
+                  reinterpret_cast<const Register*>(part + pixel * lanes * lanes) + i,
+                  kParts * 2 * tiles.across * lanes, kParts * lanes,
+                  reinterpret_cast<Register*>(outputs + ptrdiff_t(tile) * lanes * lanes) + i, kParts * out_step / lanes);
             }
           for (int p = 0; p < tiles.positions; ++p) {
             Dtype* sum = sums + ((size_t(g) * tiles.positions + p) * panels + panel) * panel_step;
             if (n == 0 && first == 0) std::fill(sum, sum + panel_step, Dtype(0));
-            for (int k = 0; k < padded_depth; k += kRows)
+            for (int k = 0; k < padded_depth; k += kTaps)
               accumulate(inputs + (g * tiles.positions + p) * step, &where[k], outputs + p * out_step, 1, tiled, 0,
                          ptrdiff_t(depth) * lanes, sum + k * lanes);
           }
         });
       }
     Dtype* diff = this->blobs_[0]->mutable_cpu_diff();
-    const ptrdiff_t right = 2 * panels * padded_depth;  // from position to position
+    const ptrdiff_t right = ptrdiff_t(kParts) * panels * padded_depth;  // from position to position
     share(this->group_ * panels, [&](int worker, int unit) FAST {
       const int g = unit / panels, c = unit % panels * lanes;
       Dtype* part = scratch(worker).room(4, part_size);
       for (int k = 0; k < depth; ++k) {
         const Dtype* sum = sums + (size_t(g) * tiles.positions * panels + c / lanes) * panel_step + k * lanes;
-        for (int half = 0; half < 2; ++half)
-          sandwich<Winograd<K>::kernel_t>(reinterpret_cast<const Register*>(sum) + half, tiles.size * right, right,
-                                          reinterpret_cast<Register*>(part) + half, 2);
+        for (int i = 0; i < kParts; ++i)
+          sandwich<Winograd<K>::kernel_t>(reinterpret_cast<const Register*>(sum) + i, tiles.size * right, right,
+                                          reinterpret_cast<Register*>(part) + i, kParts);
         for (int i = c; i < std::min(c + lanes, channels); ++i)
           for (int t = 0; t < K * K; ++t)
             diff[((size_t(g) * channels + i) * depth + k) * K * K + t] += part[t * lanes + i - c];
@@ -432,7 +433,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
     const size_t size = size_t(height) * width;
     const int band = std::max(1, kSteps / (width * lanes));  // rows of the output at a time
     std::vector<ptrdiff_t> where = offsets(image, false);
-    const int depth = where.size(), padded_depth = round_up(depth, kRows);
+    const int depth = where.size(), padded_depth = round_up(depth, kTaps);
     where.resize(padded_depth, 0);  // what is summed there is left out below
     const size_t panel_step = size_t(padded_depth) * lanes;
     Dtype* sums = scratch(0).room(2, this->group_ * panels * panel_step);  // [group][panel of channels][depth][channel]
@@ -455,7 +456,7 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
           for (int i = 0; i < lanes; ++i)  // the image that is missing in a lane has no channel
             interleave(diff + i * this->top_dim_, i < images ? std::min(lanes, channels - first) : 0, size,
                        rows * width, rows * width, part + i * lanes, 0, lanes * lanes);
-          for (int k = 0; k < padded_depth; k += kRows)
+          for (int k = 0; k < padded_depth; k += kTaps)
             accumulate(lines + g * image.size() + y * down, &where[k], part, rows, width, down, right, sum + k * lanes);
         }
       });
@@ -484,7 +485,9 @@ class CpuConvolutionLayer : public ConvolutionLayer<Dtype> {
 const bool registered = [] {
 #ifdef __x86_64__
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 != (WIDTH == 32)) return false;
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+  if (WIDTH != (avx512 ? 64 : avx2 ? 32 : 16)) return false;
 #endif
   return take_the_place_of<CpuConvolutionLayer, ConvolutionLayer>("Convolution");
 }();

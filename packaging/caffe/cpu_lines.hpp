@@ -1,5 +1,6 @@
-// Several images at a time: what lies at one place of all of them is a line of two registers. With AVX2 that is 16 images
-// (8 of doubles) and one line of the cache. Everywhere else, on processors with registers of 16 bytes, it is half as many.
+// Several images at a time: what lies at one place of all of them is a line. With AVX-512 or AVX2 that is 16 images (8 of
+// doubles), one line of the cache, in one or two registers; their sums have the same order, and so the same bits.
+// Everywhere else, on processors with registers of 16 bytes, a line is two of these, half as many images.
 #pragma once
 
 #include <algorithm>
@@ -12,32 +13,46 @@
 #include "cpu_threads.hpp"
 
 // The compiler's vector types, no processor's own functions: the same code for x86-64, ARM and WebAssembly. For x86-64
-// it is compiled twice, and cpu_convolution_avx2.cpp is the one with CPU_AVX2.
-#ifdef CPU_AVX2
+// it is compiled three times: cpu_convolution_avx2.cpp and cpu_convolution_avx512.cpp say for which registers.
+#if defined(CPU_AVX512)
+#define FAST __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prefer-vector-width=512")))
+#define WIDTH 64
+#define PARTS 1
+#define ROWS 16
+#define TAPS 8
+#elif defined(CPU_AVX2)
 #define FAST __attribute__((target("avx2,fma")))
 #define WIDTH 32
+#define PARTS 2
+#define ROWS 6
+#define TAPS 6
 #else
 #define FAST
 #define WIDTH 16
+#define PARTS 2
+#define ROWS 6
+#define TAPS 6
 #endif
 
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 16")
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Index{__VA_ARGS__})  // GCC 12 has clang's, Colab's 11 has not
 #endif
 
 namespace caffe {
 namespace {
 
-const int kRows = 6;  // lines that are summed at once: with two registers each, 12 of the 16 there are
+const int kParts = PARTS;  // registers of a line
+const int kRows = ROWS;    // lines that are summed at once: 12 of the 16 registers there are, 16 of 32 with AVX-512
+const int kTaps = TAPS;    // the same for the gradient of the weights: each of them has an address of its own
 
 template <typename Dtype>
 struct Lanes {
-  static constexpr int count = 2 * WIDTH / sizeof(Dtype);      // numbers in a line
-  typedef Dtype Register __attribute__((vector_size(WIDTH)));  // half a line
+  static constexpr int count = PARTS * WIDTH / sizeof(Dtype);  // numbers in a line
+  typedef Dtype Register __attribute__((vector_size(WIDTH)));  // a part of one
   typedef Dtype Anywhere __attribute__((vector_size(WIDTH), aligned(sizeof(Dtype))));  // as many, at any address
 };
 
@@ -101,7 +116,31 @@ FAST inline void turn(Lanes<double>::Register* row) {
 
 FAST inline void turn(Lanes<float>::Register* row) {
   typedef int Index __attribute__((vector_size(WIDTH), unused));
-#ifdef CPU_AVX2
+#if WIDTH == 64  // in each step squares of one, two, four and eight numbers at one side change places with those beside
+  Lanes<float>::Register other[16];
+  UNROLL
+  for (int i = 0; i < 16; i += 2) {
+    other[i] = SHUFFLE(row[i], row[i + 1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+    other[i + 1] = SHUFFLE(row[i], row[i + 1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+  }
+  UNROLL
+  for (int i = 0; i < 16; ++i) {
+    if (i & 2) continue;
+    row[i] = SHUFFLE(other[i], other[i + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+    row[i + 2] = SHUFFLE(other[i], other[i + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  }
+  UNROLL
+  for (int i = 0; i < 16; ++i) {
+    if (i & 4) continue;
+    other[i] = SHUFFLE(row[i], row[i + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+    other[i + 4] = SHUFFLE(row[i], row[i + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+  }
+  UNROLL
+  for (int i = 0; i < 8; ++i) {
+    row[i] = SHUFFLE(other[i], other[i + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+    row[i + 8] = SHUFFLE(other[i], other[i + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+#elif WIDTH == 32
   Lanes<float>::Register pair[8], four[8];
   for (int i = 0; i < 8; i += 2) {
     pair[i] = SHUFFLE(row[i], row[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
@@ -136,7 +175,7 @@ FAST void interleave(const Dtype* from, int count, size_t stride, int length, in
                      ptrdiff_t right) {
   typedef typename Lanes<Dtype>::Register Register;
   typedef typename Lanes<Dtype>::Anywhere Anywhere;
-  constexpr int lanes = Lanes<Dtype>::count, n = lanes / 2;
+  constexpr int lanes = Lanes<Dtype>::count, n = lanes / kParts;
   if (length < n) {
     for (int i = 0; i < length; ++i)
       for (int lane = 0; lane < lanes; ++lane)
@@ -166,7 +205,7 @@ template <typename Dtype>
 FAST void separate(const Dtype* from, ptrdiff_t step, int length, Dtype add, Dtype* to, int count, size_t stride) {
   typedef typename Lanes<Dtype>::Register Register;
   typedef typename Lanes<Dtype>::Anywhere Anywhere;
-  constexpr int lanes = Lanes<Dtype>::count, n = lanes / 2;
+  constexpr int lanes = Lanes<Dtype>::count, n = lanes / kParts;
   if (length < n) {
     for (int i = 0; i < length; ++i)
       for (int lane = 0; lane < count; ++lane) to[lane * stride + i] = from[i * step + lane] + add;
@@ -194,18 +233,21 @@ FAST void correlate(const Dtype* lines, const ptrdiff_t* offsets, int depth, con
   typedef typename Lanes<Dtype>::Register Register;
   Register* to = reinterpret_cast<Register*>(sums);
   for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x, to += 2 * kRows) {
+    for (int x = 0; x < width; ++x, to += kParts * kRows) {
       const Dtype* window = lines + y * down + x * right;
-      Register sum[2 * kRows];
-      for (int i = 0; i < 2 * kRows; ++i) sum[i] = fresh ? Register{} : to[i];
+      Register sum[kParts * kRows];
+      UNROLL
+      for (int i = 0; i < kParts * kRows; ++i) sum[i] = fresh ? Register{} : to[i];
       for (int k = 0; k < depth; ++k) {
         const Register* line = reinterpret_cast<const Register*>(window + offsets[k]);
+        UNROLL
         for (int row = 0; row < kRows; ++row) {
-          sum[2 * row] += line[0] * weights[k * kRows + row];
-          sum[2 * row + 1] += line[1] * weights[k * kRows + row];
+          UNROLL
+          for (int part = 0; part < kParts; ++part) sum[kParts * row + part] += line[part] * weights[k * kRows + row];
         }
       }
-      for (int i = 0; i < 2 * kRows; ++i) to[i] = sum[i];
+      UNROLL
+      for (int i = 0; i < kParts * kRows; ++i) to[i] = sum[i];
     }
 }
 
@@ -217,29 +259,32 @@ FAST void accumulate(const Dtype* lines, const ptrdiff_t* offsets, const Dtype* 
   typedef typename Lanes<Dtype>::Register Register;
   const Register* from = reinterpret_cast<const Register*>(gradient);
   Register* to = reinterpret_cast<Register*>(sums);
-  Register sum[2 * kRows] = {};
+  Register sum[kParts * kTaps] = {};
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < width; ++x) {
-      const Dtype* line[kRows];
-      for (int row = 0; row < kRows; ++row) line[row] = lines + y * down + x * right + offsets[row];
-      for (int lane = 0; lane < Lanes<Dtype>::count; ++lane, from += 2)
-        for (int row = 0; row < kRows; ++row) {
-          sum[2 * row] += from[0] * line[row][lane];
-          sum[2 * row + 1] += from[1] * line[row][lane];
+      const Dtype* line[kTaps];
+      for (int row = 0; row < kTaps; ++row) line[row] = lines + y * down + x * right + offsets[row];
+      for (int lane = 0; lane < Lanes<Dtype>::count; ++lane, from += kParts)
+        UNROLL
+        for (int row = 0; row < kTaps; ++row) {
+          UNROLL
+          for (int part = 0; part < kParts; ++part) sum[kParts * row + part] += from[part] * line[row][lane];
         }
     }
-  for (int i = 0; i < 2 * kRows; ++i) to[i] += sum[i];
+  UNROLL
+  for (int i = 0; i < kParts * kTaps; ++i) to[i] += sum[i];
 }
 
-// The sum of `count` numbers.
+// The sum of `count` numbers: of as many registers of 32 bytes at once for every processor, for the same bits.
 template <typename Dtype>
 FAST Dtype total(const Dtype* from, size_t count) {
-  constexpr size_t n = Lanes<Dtype>::count / 2;
-  typename Lanes<Dtype>::Register sum[4] = {};
+  constexpr size_t n = 32 / sizeof(Dtype);
+  typedef Dtype Number __attribute__((vector_size(32), aligned(sizeof(Dtype))));
+  Number sum[4] = {};
   size_t i = 0;
   for (; i + 4 * n <= count; i += 4 * n)
     UNROLL
-    for (int j = 0; j < 4; ++j) sum[j] += *reinterpret_cast<const typename Lanes<Dtype>::Anywhere*>(from + i + j * n);
+    for (int j = 0; j < 4; ++j) sum[j] += *reinterpret_cast<const Number*>(from + i + j * n);
   Dtype rest = 0;
   for (; i < count; ++i) rest += from[i];
   sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);

@@ -157,19 +157,30 @@ def test_the_release_s_own_layer_and_solver_tests_pass(release_tests, threads):
 def our_convolution(registers, *changes):
     """Our layers for one kind of registers, always in the release's places, and with other texts in those of ours."""
     text = (PACKAGING / "cpu_convolution.cpp").read_text()
-    for ours, other in (("if (avx2 != (WIDTH == 32)) return false;", ""), *changes):
+    for ours, other in (("if (WIDTH != (avx512 ? 64 : avx2 ? 32 : 16)) return false;", ""), *changes):
         assert text.count(ours) == 1
         text = text.replace(ours, other)
-    return {f"{registers}.cpp": ("#define CPU_AVX2\n" if registers == "avx2" else "") + text}
+    return {f"{registers}.cpp": f"#define CPU_{registers.upper()}\n{text}"}
 
 
-@pytest.mark.parametrize("registers", ["avx2", "baseline"])
+def has(*units):
+    """A mark that skips a test where the processor lacks one of these vector units."""
+    words = pathlib.Path("/proc/cpuinfo").read_text().split()
+    return pytest.mark.skipif(not set(units) <= set(words), reason=f"this processor lacks {' or '.join(units)}")
+
+
+AVX2, AVX512 = has("avx2", "fma"), has("avx2", "fma", "avx512f", "avx512vl", "avx512dq", "avx512bw")
+
+
+@pytest.mark.parametrize(
+    "registers", ["baseline", pytest.param("avx2", marks=AVX2), pytest.param("avx512", marks=AVX512)]
+)
 def test_our_convolution_passes_the_release_s_tests(release_tests, registers):
     """Their batches and outputs are few, and ours leaves such layers to the release's: here it does all it can.
 
     TestNDAgainst2D compares bits with those of the release's layer for more axes, which adds in another order.
     """
-    limits = ("kFewest = 8;", "kFewest = 1;"), ("this->group_ < kRows)", "this->group_ < 1)"), ("= 256;", "= 1;")
+    limits = ("kFewest = 8;", "kFewest = 1;"), ("kOutputs = 6;", "kOutputs = 1;"), ("= 256;", "= 1;")
     every_size = compiled(f"every_size_{registers}", our_convolution(registers, *limits), "-O2")
     arguments = ["--gtest_filter=ConvolutionLayerTest*-*TestNDAgainst2D"]
     assert passed(run(every_size, release_tests, arguments=arguments, CAFFE_THREADS="2")) == 28
@@ -209,6 +220,17 @@ def test_our_threads_under_the_thread_sanitizer():
     library = compiled("threads_sanitized", {"promises.cpp": THREADS, **OUR_LAYERS}, "-O1", "-g", "-fsanitize=thread")
     result = run(library, LD_PRELOAD=tsan, TSAN_OPTIONS="exitcode=66")
     assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-5000:]
+
+
+@AVX512
+def test_avx512_and_avx2_give_the_same_bits():
+    said = []
+    for registers in ("avx2", "avx512"):
+        sources = {"promises.cpp": THREADS, **our_convolution(registers)}
+        result = run(compiled(f"threads_{registers}", sources, "-O2"))
+        assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
+        said.append(result.stdout)
+    assert said[0] == said[1]
 
 
 def test_what_threads_promise():
