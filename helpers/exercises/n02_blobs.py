@@ -146,6 +146,8 @@ def _statistics(attempt):
         compared(attempt(yielded(parts, reuse=False)), parts)
         if len(parts) > 1:
             compared(attempt(yielded(parts, reuse=True)), parts, "a batch that has been read is gone", once)
+    faint = [rng.integers(100, 104, (1, 2, 2, 3), dtype=np.uint8)]
+    compared(attempt(yielded(faint, reuse=False)), faint, rtol=1e-2)
     bright = [rng.integers(120, 256, (n, 160, 160, 3), dtype=np.uint8) for n in (2, 1)]
     wide = "65025 for each white pixel: int32 overflows after 33,000 of them. float or int64 does not."
     compared(

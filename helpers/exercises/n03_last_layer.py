@@ -101,7 +101,7 @@ def _train(attempt):
         hint="losses = [] before, losses.append() in the loop.",
     )
     told = attempt.array(answer, (len(losses),), "it returns the loss of each of the ten iterations")
-    words = f"{told.round(3).tolist()} instead of {losses.round(3).tolist()}"
+    words = f"{told.astype(float).round(3).tolist()} instead of {losses.astype(float).round(3).tolist()}"
     attempt.must(np.ptp(told) > 0, "each iteration has a loss of its own", words, view)
     attempt.must(np.allclose(told, losses, atol=1e-6), "the losses are those of solver.fit", words, view)
     even = CarefulSolver(_fresh_solver(net), CLASSES)
@@ -162,6 +162,8 @@ def _cached(attempt):
     images = rng.normal(size=(4, 6))
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
         asked(folder, trunk, images, 1, "what is not there is computed, once", files)
+        kept = [path for path in pathlib.Path(folder).rglob("*") if path.is_file()]
+        attempt.must(kept, "features are kept in the folder, in a file", "the folder is empty", files)
         asked(folder, trunk, images, 0, "the second time nothing is computed", files)
         with _other_salt(attempt.function), tempfile.TemporaryDirectory() as copy:
             shutil.copytree(folder, copy, dirs_exist_ok=True)

@@ -104,6 +104,9 @@ def _interval(attempt):
         for _ in range(runs):
             low, high = attempt.array(attempt(rng.normal(0.4, 0.02, n)), (2,), "it returns low and high")
             covered += low <= 0.4 <= high
+            attempt.must(
+                low <= high, "low is not above high", f"{low:.3f}, {high:.3f}", "`return mean - half, mean + half`."
+            )
         words = f"it did in {covered / runs:.1%} of {runs} simulations with {n} values"
         attempt.must(0.91 < covered / runs < 0.99, "it holds the true mean 95 times in 100", words, f"{wide} {parts}")
         for values in (rng.normal(0.4, 0.02, n), rng.normal(0.99, 0.02, n), rng.normal(60, 2, n)):
@@ -160,6 +163,13 @@ def _claim(attempt):
     attempt.must(new, "the ledger does not have that claim yet", own.text, shown)
     number = isinstance(own.reported, int | float) and not isinstance(own.reported, bool) and np.isfinite(own.reported)
     attempt.must(number, "`reported` is a number of the report's", f"{own.reported!r}", reports)
+    try:
+        shape = bool(format(own.reported, own.form))
+    except (TypeError, ValueError):
+        shape = False
+    attempt.must(
+        shape, "`form` is a format specification for the value", f"{own.form!r}", "'.1%' or '.2f', as in an f-string."
+    )
     path = course.ROOT / "notebooks" / f"{own.notebook}.ipynb"
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
     lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()

@@ -47,10 +47,26 @@ def places(photo, cell, rng):
 
 
 WRONG += [
-    ("01.1", cut_with(lambda cell, tile, rng: lambda: rng.integers(0, cell - tile + 1)), "a tile's row and column are two random"),
-    ("01.1", cut_with(lambda cell, tile, rng: lambda: rng.integers(0, 2, 2) * (cell - tile)), "a tile can lie anywhere inside its cell"),
-    ("01.1", cut_with(lambda cell, tile, rng: lambda: rng.choice([0, (cell - tile) // 2, cell - tile], 2)), "a tile can lie anywhere inside its cell"),
-    ("01.1", cut_with(lambda cell, tile, rng: lambda: np.array([rng.integers(0, cell - tile + 1), 0])), "a tile can lie anywhere inside its cell"),
+    (
+        "01.1",
+        cut_with(lambda cell, tile, rng: lambda: rng.integers(0, cell - tile + 1)),
+        "a tile's row and column are two random",
+    ),
+    (
+        "01.1",
+        cut_with(lambda cell, tile, rng: lambda: rng.integers(0, 2, 2) * (cell - tile)),
+        "a tile can lie anywhere inside its cell",
+    ),
+    (
+        "01.1",
+        cut_with(lambda cell, tile, rng: lambda: rng.choice([0, (cell - tile) // 2, cell - tile], 2)),
+        "a tile can lie anywhere inside its cell",
+    ),
+    (
+        "01.1",
+        cut_with(lambda cell, tile, rng: lambda: np.array([rng.integers(0, cell - tile + 1), 0])),
+        "a tile can lie anywhere inside its cell",
+    ),
 ]
 
 
@@ -196,7 +212,11 @@ WRONG += [
     ("01.2", lambda p: {number: i + 1 for i, number in enumerate(p)}, "it has as many numbers as the permutation"),
     ("01.2", lambda p: np.roll(p, 1), "shuffled, and shuffled by the inverse, tiles"),
     ("01.2", lambda p: [list(p).index(i + 1) for i in range(len(p))], "it holds each of 1 to 5 once"),
-    ("01.2", lambda p: (np.eye(len(p))[p - 1] @ np.arange(1, len(p) + 1)).astype(int), "shuffled, and shuffled by the inverse, tiles"),
+    (
+        "01.2",
+        lambda p: (np.eye(len(p))[p - 1] @ np.arange(1, len(p) + 1)).astype(int),
+        "shuffled, and shuffled by the inverse, tiles",
+    ),
 ]
 RIGHT += [
     ("01.2", lambda p: [list(p).index(i + 1) + 1 for i in range(len(p))]),
@@ -318,13 +338,37 @@ WRONG += [
     ("01.4", greedily(hamming, sample=3), "no permutation comes twice"),
     ("01.4", greedily(hamming, to=slice(0, 1)), "each next permutation has the largest mean"),
     ("01.4", greedily(hamming, draw=lambda rng, n: np.random.permutation(n)), "random numbers come from the rng given"),
-    ("01.4", lambda count, length, rng: greedily(hamming)(count, length, rng) - 1, "each row is a permutation: every number from"),
-    ("01.4", lambda count, length, rng: greedily(hamming)(count, length, rng).T, "it returns `count` rows of `length` numbers"),
-    ("01.4", lambda count, length, rng: greedily(hamming)(count + 1, length, rng), "it returns `count` rows of `length` numbers"),
-    ("01.4", lambda count, length, rng: np.unique(greedily(hamming)(count, length, rng), axis=0), "each next permutation has the largest mean"),
-    ("01.4", lambda count, length, rng: rng.permutation(all_permutations(length))[:count], "each next permutation has the largest mean"),
+    (
+        "01.4",
+        lambda count, length, rng: greedily(hamming)(count, length, rng) - 1,
+        "each row is a permutation: every number from",
+    ),
+    (
+        "01.4",
+        lambda count, length, rng: greedily(hamming)(count, length, rng).T,
+        "it returns `count` rows of `length` numbers",
+    ),
+    (
+        "01.4",
+        lambda count, length, rng: greedily(hamming)(count + 1, length, rng),
+        "it returns `count` rows of `length` numbers",
+    ),
+    (
+        "01.4",
+        lambda count, length, rng: np.unique(greedily(hamming)(count, length, rng), axis=0),
+        "each next permutation has the largest mean",
+    ),
+    (
+        "01.4",
+        lambda count, length, rng: rng.permutation(all_permutations(length))[:count],
+        "each next permutation has the largest mean",
+    ),
     ("01.4", lambda count, length, rng: all_permutations(length)[:count], "each next permutation has the largest mean"),
-    ("01.4", lambda count, length, rng: [np.roll(np.arange(1, length + 1), i) for i in range(count)], "no permutation comes twice"),
+    (
+        "01.4",
+        lambda count, length, rng: [np.roll(np.arange(1, length + 1), i) for i in range(count)],
+        "no permutation comes twice",
+    ),
 ]
 
 
@@ -384,16 +428,48 @@ def corner_inside(a, b):
 WRONG += [
     ("02.1", lambda w, rng: [SPLITS[3 * i // len(w)] for i in range(len(w))], "no pixel serves two splits"),
     ("02.1", lambda w, rng: [SPLITS[i % 3] for i in range(len(w))], "no pixel serves two splits"),
-    ("02.1", grouped(overlapping, lambda found, rng: {g: SPLITS[rng.integers(3)] for g in found}), "all three splits are used where the windows"),
-    ("02.1", grouped(overlapping, lambda found, rng: {g: SPLITS[np.random.randint(3)] for g in found}), "random numbers come from the rng given"),
+    (
+        "02.1",
+        grouped(overlapping, lambda found, rng: {g: SPLITS[rng.integers(3)] for g in found}),
+        "all three splits are used where the windows",
+    ),
+    (
+        "02.1",
+        grouped(overlapping, lambda found, rng: {g: SPLITS[np.random.randint(3)] for g in found}),
+        "random numbers come from the rng given",
+    ),
     ("02.1", grouped(overlapping, lambda found, rng: {g: i % 3 for i, g in enumerate(found)}), "the splits are"),
-    ("02.1", grouped(overlapping, lambda found, rng: {g: ["train", "val", "test"][g % 3] for g in found}), "the splits are"),
-    ("02.1", grouped(overlapping, lambda found, rng: {g: SPLITS[min(i, 1)] for i, g in enumerate(found)}), "all three splits are used where the windows"),
-    ("02.1", grouped(lambda a, b: abs(a[0] - b[0]) < a[2] and abs(a[1] - b[1]) < a[2] and a[2] <= b[2]), "no pixel serves two splits"),
+    (
+        "02.1",
+        grouped(overlapping, lambda found, rng: {g: ["train", "val", "test"][g % 3] for g in found}),
+        "the splits are",
+    ),
+    (
+        "02.1",
+        grouped(overlapping, lambda found, rng: {g: SPLITS[min(i, 1)] for i, g in enumerate(found)}),
+        "all three splits are used where the windows",
+    ),
+    (
+        "02.1",
+        grouped(lambda a, b: abs(a[0] - b[0]) < a[2] and abs(a[1] - b[1]) < a[2] and a[2] <= b[2]),
+        "no pixel serves two splits",
+    ),
     ("02.1", grouped(corner_inside), "no pixel serves two splits"),
-    ("02.1", grouped(lambda a, b: math.hypot(a[0] - b[0], a[1] - b[1]) < (a[2] + b[2]) / 2), "no pixel serves two splits"),
-    ("02.1", grouped(lambda a, b: abs(a[0] - b[0]) < 34 and abs(a[1] - b[1]) < 34), "all three splits are used where the windows"),
-    ("02.1", grouped(lambda a, b: a[0] < b[0] + b[2] and b[0] < a[0] + a[2]), "all three splits are used where the windows"),
+    (
+        "02.1",
+        grouped(lambda a, b: math.hypot(a[0] - b[0], a[1] - b[1]) < (a[2] + b[2]) / 2),
+        "no pixel serves two splits",
+    ),
+    (
+        "02.1",
+        grouped(lambda a, b: abs(a[0] - b[0]) < 34 and abs(a[1] - b[1]) < 34),
+        "all three splits are used where the windows",
+    ),
+    (
+        "02.1",
+        grouped(lambda a, b: a[0] < b[0] + b[2] and b[0] < a[0] + a[2]),
+        "all three splits are used where the windows",
+    ),
     ("02.1", grouped(lambda a, b: a[0] == b[0] and a[1] == b[1]), "no pixel serves two splits"),
     (
         "02.1",
@@ -509,14 +585,38 @@ WRONG += [
     ("02.2", sums(pixels=lambda b: len(b) * 64 * 64), "the mean is NumPy's, however the images were"),
     ("02.2", sums(pixels=lambda b: b.size), "the mean is NumPy's, however the images were"),
     ("02.2", sums(finish=lambda n, mean, two: (mean, two - mean**2)), "the std is NumPy's, however the images were"),
-    ("02.2", sums(finish=lambda n, mean, two: (mean, np.sqrt((two - mean**2) * n / (n - 1)))), "the std is NumPy's, however the images were"),
-    ("02.2", sums(finish=lambda n, mean, two: (mean / 255, np.sqrt(two - mean**2) / 255)), "the mean is NumPy's, however the images were"),
-    ("02.2", sums(finish=lambda n, mean, two: (np.sqrt(two - mean**2), mean)), "the mean is NumPy's, however the images were"),
-    ("02.2", sums(finish=lambda n, mean, two: (mean[::-1], np.sqrt(two - mean**2)[::-1])), "the mean is NumPy's, however the images were"),
+    (
+        "02.2",
+        sums(finish=lambda n, mean, two: (mean, np.sqrt((two - mean**2) * n / (n - 1)))),
+        "the std is NumPy's, however the images were",
+    ),
+    (
+        "02.2",
+        sums(finish=lambda n, mean, two: (mean / 255, np.sqrt(two - mean**2) / 255)),
+        "the mean is NumPy's, however the images were",
+    ),
+    (
+        "02.2",
+        sums(finish=lambda n, mean, two: (np.sqrt(two - mean**2), mean)),
+        "the mean is NumPy's, however the images were",
+    ),
+    (
+        "02.2",
+        sums(finish=lambda n, mean, two: (mean[::-1], np.sqrt(two - mean**2)[::-1])),
+        "the mean is NumPy's, however the images were",
+    ),
     ("02.2", sums(finish=lambda n, mean, two: (mean, np.sqrt(two))), "the std is NumPy's, however the images were"),
-    ("02.2", sums(finish=lambda n, mean, two: (mean.round(), np.sqrt(two - mean**2).round())), "the mean is NumPy's, however the images were"),
+    (
+        "02.2",
+        sums(finish=lambda n, mean, two: (mean.round(), np.sqrt(two - mean**2).round())),
+        "the mean is NumPy's, however the images were",
+    ),
     ("02.2", lambda batches: sums()([next(iter(batches))]), "the mean is NumPy's, however the images were"),
-    ("02.2", lambda batches: [(b.mean((0, 1, 2)), b.std((0, 1, 2))) for b in batches][-1], "the mean is NumPy's, however the images were"),
+    (
+        "02.2",
+        lambda batches: [(b.mean((0, 1, 2)), b.std((0, 1, 2))) for b in batches][-1],
+        "the mean is NumPy's, however the images were",
+    ),
 ]
 RIGHT += [
     ("02.2", sums(np.float32)),
@@ -588,10 +688,18 @@ WRONG += [
     ("02.3", lambda i, m, s: chw(((i - m) / s).round()), "times std, plus mean: the images"),
     ("02.3", lambda i, m, s: chw(((i - m) / s).clip(-1, 1)), "times std, plus mean: the images"),
     ("02.3", lambda i, m, s: chw(((i - m) / s).astype(np.float16)), "times std, plus mean: the images"),
-    ("02.3", lambda i, m, s: np.ascontiguousarray((i - m) / s, np.float32).transpose(0, 3, 1, 2), "it is contiguous in memory"),
+    (
+        "02.3",
+        lambda i, m, s: np.ascontiguousarray((i - m) / s, np.float32).transpose(0, 3, 1, 2),
+        "it is contiguous in memory",
+    ),
     ("02.3", lambda i, m, s: ((i - m) / s).transpose(0, 3, 1, 2).astype(np.float32), "it is contiguous in memory"),
     ("02.3", lambda i, m, s: np.asfortranarray(chw((i - m) / s)), "it is contiguous in memory"),
-    ("02.3", lambda i, m, s: np.ascontiguousarray(((i - m) / s).transpose(0, 3, 1, 2), np.float16), "its type is float32"),
+    (
+        "02.3",
+        lambda i, m, s: np.ascontiguousarray(((i - m) / s).transpose(0, 3, 1, 2), np.float16),
+        "its type is float32",
+    ),
     ("02.3", lambda i, m, s: list(chw((i - m) / s)), "it returns one array"),
 ]
 RIGHT += [
@@ -690,7 +798,11 @@ WRONG += [
     ("03.1", fed(batches=lambda i, t, size: [(i / 255, t)]), "batches are of batch_size, but for the last"),
     ("03.1", fed(done=np.mean), "it returns a list"),
     ("03.1", fed(done=lambda losses: losses[-1]), "it returns a list"),
-    ("03.1", fed(done=lambda losses: np.cumsum(losses) / np.arange(1, len(losses) + 1)), "the losses are those of solver.fit"),
+    (
+        "03.1",
+        fed(done=lambda losses: np.cumsum(losses) / np.arange(1, len(losses) + 1)),
+        "the losses are those of solver.fit",
+    ),
     ("03.1", fed(done=lambda losses: [round(loss, 2) for loss in losses]), "the losses are those of solver.fit"),
     ("03.1", fed(done=lambda losses: list(enumerate(losses))), "it returns the loss of each of the ten"),
     ("03.1", fed(read=lambda net: int(net.blobs["loss"].data)), "the losses are those of solver.fit"),
@@ -801,30 +913,64 @@ def all_of_it(weights, images):
 
 
 WRONG += [
-    ("03.2", filed(lambda w, i: hash((i.tobytes(), *((k, w[k].tobytes()) for k in sorted(w))))), "another kernel finds the features in the"),
+    (
+        "03.2",
+        filed(lambda w, i: hash((i.tobytes(), *((k, w[k].tobytes()) for k in sorted(w))))),
+        "another kernel finds the features in the",
+    ),
     ("03.2", filed(lambda w, i: hash(of_bytes(w, i))), "another kernel finds the features in the"),
     ("03.2", filed(lambda w, i: sha(str(w), str(i))), "the order of the layers in the dictionary"),
     ("03.2", filed(lambda w, i: sha(repr(i), *map(repr, w.values()))), "the order of the layers in the dictionary"),
-    ("03.2", filed(lambda w, i: f"{id(w)}_{id(i)}"), "another kernel finds the features in the"),
     ("03.2", filed(lambda w, i: "_".join(map(str, i.shape))), "a weight that changed, ever so little, is a"),
     ("03.2", filed(lambda w, i: "_".join(w) + f"_{len(i)}"), "the order of the layers in the dictionary"),
-    ("03.2", filed(lambda w, i: zlib.crc32(i[0].tobytes() + b"".join(w[k].tobytes() for k in sorted(w)))), "a pixel that changed, ever so little, is a"),
-    ("03.2", filed(lambda w, i: f"{i.mean():.3f}_" + "_".join(f"{w[k].mean():.3f}" for k in sorted(w))), "a weight that changed, ever so little, is a"),
-    ("03.2", filed(lambda w, i: sha(i.tobytes(), *(w[k].tobytes()[:64] for k in sorted(w)))), "a weight that changed, ever so little, is a"),
+    (
+        "03.2",
+        filed(lambda w, i: zlib.crc32(i[0].tobytes() + b"".join(w[k].tobytes() for k in sorted(w)))),
+        "a pixel that changed, ever so little, is a",
+    ),
+    (
+        "03.2",
+        filed(lambda w, i: f"{i.mean():.3f}_" + "_".join(f"{w[k].mean():.3f}" for k in sorted(w))),
+        "a weight that changed, ever so little, is a",
+    ),
+    (
+        "03.2",
+        filed(lambda w, i: sha(i.tobytes(), *(w[k].tobytes()[:64] for k in sorted(w)))),
+        "a weight that changed, ever so little, is a",
+    ),
     ("03.2", filed(without_names), "the order of the layers in the dictionary"),
     ("03.2", filed(in_the_order_of_the_dictionary), "the order of the layers in the dictionary"),
-    ("03.2", filed(of_bytes), "the same numbers in another shape are a miss"),  # arrays of another shape have the same bytes
-    ("03.2", filed(all_of_it, suffix=""), "the second time nothing is computed"),  # np.save adds .npy, and the path without it never exists
-    ("03.2", filed(all_of_it, save=lambda path, f: np.save(path, f.astype(np.float16))), "the features are those of these weights and"),
+    (
+        "03.2",
+        filed(of_bytes),
+        "the same numbers in another shape are a miss",
+    ),  # arrays of another shape have the same bytes
+    (
+        "03.2",
+        filed(all_of_it, suffix=""),
+        "the second time nothing is computed",
+    ),  # np.save adds .npy, and the path without it never exists
+    (
+        "03.2",
+        filed(all_of_it, save=lambda path, f: np.save(path, f.astype(np.float16))),
+        "the features are those of these weights and",
+    ),
     ("03.2", filed(all_of_it, np.savetxt, np.loadtxt, ".txt"), "it runs without an error"),
     ("03.2", filed(all_of_it, save=lambda path, f: path.touch()), "it runs without an error"),
-    ("03.2", filed(all_of_it, np.savez, lambda path: np.load(path), ".npz"), "the features have the shape that compute"),
+    (
+        "03.2",
+        filed(all_of_it, np.savez, lambda path: np.load(path), ".npz"),
+        "the features have the shape that compute",
+    ),
 ]
 
 
-@wrong("03.2", "what is not there is computed, once")
+ELSEWHERE = tempfile.TemporaryDirectory()
+
+
+@wrong("03.2", "features are kept in the folder, in a file")
 def elsewhere(folder, weights, images, compute):
-    path = pathlib.Path(tempfile.gettempdir()) / f"{all_of_it(weights, images)}.npy"
+    path = pathlib.Path(ELSEWHERE.name) / f"{all_of_it(weights, images)}.npy"
     if not path.exists():
         np.save(path, compute(weights, images))
     return np.load(path)
@@ -848,9 +994,17 @@ def in_memory_and_never_read(folder, weights, images, compute, memory={}):  # no
     return memory[key]
 
 
-@wrong("03.2", "features are kept in the folder, and nowhere")
+@wrong("03.2", "features are kept in the folder, in a file")
 def without_a_file(folder, weights, images, compute, memory={}):  # noqa: B006
     key = all_of_it(weights, images)
+    if key not in memory:
+        memory[key] = compute(weights, images)
+    return memory[key]
+
+
+@wrong("03.2", "features are kept in the folder, in a file")
+def in_memory_for_each_folder(folder, weights, images, compute, memory={}):  # noqa: B006
+    key = folder, all_of_it(weights, images)
     if key not in memory:
         memory[key] = compute(weights, images)
     return memory[key]
@@ -1100,8 +1254,16 @@ WRONG += [
         transplanting(lambda layers, params, name: params.__setitem__(name, [a.copy() for a in layers[name]])),
         "the net itself holds the copied numbers,",
     ),  # noqa: E501
-    ("04.1", lambda layers, params, names: transplanting(copied)(layers, params, list(layers)), "a layer that the weights lack is refused"),
-    ("04.1", lambda layers, params, names: transplanting(copied)(layers, params, names[:-1]), "a layer that the weights lack is refused"),
+    (
+        "04.1",
+        lambda layers, params, names: transplanting(copied)(layers, params, list(layers)),
+        "a layer that the weights lack is refused",
+    ),
+    (
+        "04.1",
+        lambda layers, params, names: transplanting(copied)(layers, params, names[:-1]),
+        "a layer that the weights lack is refused",
+    ),
 ]
 
 
@@ -1215,20 +1377,56 @@ WRONG += [
     ("04.2", tried(by_position), "one of the rates is chosen where one keeps"),
     ("04.2", tried(nan_to_num), "epoch 1 is no worse than epoch 0"),
     ("04.2", tried(nanargmin), "it runs without an error"),
-    ("04.2", tried(lambda found, before: min(found)[1] if min(found)[0] <= before else None), "one of the rates is chosen where one keeps"),
-    ("04.2", tried(lambda found, before: lowest(found, lambda loss: loss <= before, found[0][1])), "where every rate makes it worse than epoch"),
-    ("04.2", tried(lambda found, before: lowest(found, lambda loss: loss <= before, 0)), "where every rate makes it worse than epoch"),
-    ("04.2", tried(lambda found, before: lowest(found, lambda loss: loss <= before * 1.1)), "where every rate makes it worse than epoch"),
-    ("04.2", tried(lambda found, before: lowest(found, lambda loss: loss < before)), "one of the rates is chosen where one keeps"),
-    ("04.2", tried(lambda found, before: lowest(found, lambda loss: not math.isnan(loss))), "where every rate makes it worse than epoch"),
-    ("04.2", tried(lambda found, before: lowest(found, lambda loss: loss <= before, key=lambda one: one[1])), "of those the lowest validation loss is"),
-    ("04.2", tried(lambda found, before: lowest(found, lambda loss: loss <= before, key=lambda one: -one[1])), "of those the lowest validation loss is"),
+    (
+        "04.2",
+        tried(lambda found, before: min(found)[1] if min(found)[0] <= before else None),
+        "one of the rates is chosen where one keeps",
+    ),
+    (
+        "04.2",
+        tried(lambda found, before: lowest(found, lambda loss: loss <= before, found[0][1])),
+        "where every rate makes it worse than epoch",
+    ),
+    (
+        "04.2",
+        tried(lambda found, before: lowest(found, lambda loss: loss <= before, 0)),
+        "where every rate makes it worse than epoch",
+    ),
+    (
+        "04.2",
+        tried(lambda found, before: lowest(found, lambda loss: loss <= before * 1.1)),
+        "where every rate makes it worse than epoch",
+    ),
+    (
+        "04.2",
+        tried(lambda found, before: lowest(found, lambda loss: loss < before)),
+        "one of the rates is chosen where one keeps",
+    ),
+    (
+        "04.2",
+        tried(lambda found, before: lowest(found, lambda loss: not math.isnan(loss))),
+        "where every rate makes it worse than epoch",
+    ),
+    (
+        "04.2",
+        tried(lambda found, before: lowest(found, lambda loss: loss <= before, key=lambda one: one[1])),
+        "of those the lowest validation loss is",
+    ),
+    (
+        "04.2",
+        tried(lambda found, before: lowest(found, lambda loss: loss <= before, key=lambda one: -one[1])),
+        "of those the lowest validation loss is",
+    ),
     (
         "04.2",
         tried(lambda found, before: lowest(found, lambda loss: loss <= before, key=lambda one: round(one[0]))),
         "of those the lowest validation loss is",
     ),  # noqa: E501
-    ("04.2", tried(lambda found, before: min((loss for loss, _ in found if loss <= before), default=None)), "one of the rates is chosen where one keeps"),
+    (
+        "04.2",
+        tried(lambda found, before: min((loss for loss, _ in found if loss <= before), default=None)),
+        "one of the rates is chosen where one keeps",
+    ),
     (
         "04.2",
         tried(
@@ -1339,10 +1537,26 @@ WRONG += [
     ("04.3", resampled(difference=lambda a, b: a != b), "the draw is of whole blocks"),
     ("04.3", resampled(difference=lambda a, b: a ^ b), "the draw is of whole blocks"),
     ("04.3", resampled(mean=without_repetition), "95 % of the draws lie between low and high"),
-    ("04.3", resampled(mean=lambda d, groups: np.mean([d[g].mean() for g in groups])), "each image counts alike, those of a large"),
-    ("04.3", resampled(mean=lambda d, groups: np.median([d[g].mean() for g in groups])), "each image counts alike, those of a large"),
-    ("04.3", resampled(mean=lambda d, groups: sum(d[g].sum() for g in groups) / len(groups)), "a network that is right everywhere is 1"),
-    ("04.3", resampled(mean=lambda d, groups: np.mean([d[g[0]] for g in groups])), "each image counts alike, those of a large"),
+    (
+        "04.3",
+        resampled(mean=lambda d, groups: np.mean([d[g].mean() for g in groups])),
+        "each image counts alike, those of a large",
+    ),
+    (
+        "04.3",
+        resampled(mean=lambda d, groups: np.median([d[g].mean() for g in groups])),
+        "each image counts alike, those of a large",
+    ),
+    (
+        "04.3",
+        resampled(mean=lambda d, groups: sum(d[g].sum() for g in groups) / len(groups)),
+        "a network that is right everywhere is 1",
+    ),
+    (
+        "04.3",
+        resampled(mean=lambda d, groups: np.mean([d[g[0]] for g in groups])),
+        "each image counts alike, those of a large",
+    ),
     ("04.3", resampled(draw=lambda rng, n: rng.permutation(n)), "the draw is of whole blocks"),
     ("04.3", resampled(draw=lambda rng, n: rng.integers(0, n, n // 2)), "95 % of the draws lie between low and high"),
     ("04.3", resampled(draw=lambda rng, n: rng.integers(0, n, 4 * n)), "the draw is of whole blocks"),
@@ -1443,7 +1657,11 @@ WRONG += [
     ("05.1", alike(join=np.maximum), "opposite across and equal down average out"),
     ("05.1", alike(join=lambda one, other: np.sqrt(np.abs(one * other))), "opposite across and equal down average out"),
     ("05.1", alike(one=rolled(2), other=rolled(3)), "it is the mean product of weights `lag`"),
-    ("05.1", alike(one=over_the_whole_area(2), other=over_the_whole_area(3)), "it is the mean product of weights `lag`"),
+    (
+        "05.1",
+        alike(one=over_the_whole_area(2), other=over_the_whole_area(3)),
+        "it is the mean product of weights `lag`",
+    ),
     (
         "05.1",
         alike(
@@ -1452,13 +1670,25 @@ WRONG += [
         ),
         "opposite across and equal down average out",
     ),  # noqa: E501
-    ("05.1", lambda w, lag: (w[..., lag:, lag:] * w[..., :-lag, :-lag]).mean((1, 2, 3)) / w.var((1, 2, 3)), "a constant added to a filter changes nothing"),
-    ("05.1", lambda w, lag: 1 - np.abs(w[..., lag:] - w[..., :-lag]).mean((1, 2, 3)) / w.std((1, 2, 3)), "rows and columns count alike"),
+    (
+        "05.1",
+        lambda w, lag: (w[..., lag:, lag:] * w[..., :-lag, :-lag]).mean((1, 2, 3)) / w.var((1, 2, 3)),
+        "a constant added to a filter changes nothing",
+    ),
+    (
+        "05.1",
+        lambda w, lag: 1 - np.abs(w[..., lag:] - w[..., :-lag]).mean((1, 2, 3)) / w.std((1, 2, 3)),
+        "rows and columns count alike",
+    ),
     ("05.1", lambda w, lag: alike(spread=lambda w: 1)(w, lag), "a filter twice as strong is as smooth"),
     ("05.1", lambda w, lag: np.round(alike()(w, lag), 2), "it is the mean product of weights `lag`"),
     ("05.1", lambda w, lag: alike()(w.sum(1, keepdims=True), lag), "it is the mean product of weights `lag`"),
     ("05.1", lambda w, lag: alike()(w[:, :1], lag), "it is the mean product of weights `lag`"),
-    ("05.1", lambda w, lag: np.mean([alike()(w[:, [c]], lag) for c in range(w.shape[1])], axis=0), "it is the mean product of weights `lag`"),
+    (
+        "05.1",
+        lambda w, lag: np.mean([alike()(w[:, [c]], lag) for c in range(w.shape[1])], axis=0),
+        "it is the mean product of weights `lag`",
+    ),
     ("05.1", correlation, "rows and columns count alike"),
     ("05.1", removes_in_place, "the inputs stay as they were"),
 ]
@@ -1517,14 +1747,42 @@ WRONG += [
     ("05.2", moved_by(lambda x: norm(x - x.mean())), "the way is the Euclidean length"),
     ("05.2", moved_by(norm, lambda way, b, a, length: way / norm(a)), "weights that tripled have moved by twice"),
     ("05.2", moved_by(norm, lambda way, b, a, length: 100 * way / norm(b)), "weights that tripled have moved by twice"),
-    ("05.2", moved_by(norm, lambda way, b, a, length: way / (norm(b) + 1)), "the share does not depend on how large the"),
-    ("05.2", moved_by(norm, lambda way, b, a, length: (way / norm(b)) ** 2), "weights that tripled have moved by twice"),
-    ("05.2", moved_by(norm, lambda way, b, a, length: np.mean(np.abs(a - b) / np.abs(b))), "the share is that length over the length"),
-    ("05.2", moved_by(norm, lambda way, b, a, length: 1 - (a * b).sum() / norm(a) / norm(b)), "weights that tripled have moved by twice"),
+    (
+        "05.2",
+        moved_by(norm, lambda way, b, a, length: way / (norm(b) + 1)),
+        "the share does not depend on how large the",
+    ),
+    (
+        "05.2",
+        moved_by(norm, lambda way, b, a, length: (way / norm(b)) ** 2),
+        "weights that tripled have moved by twice",
+    ),
+    (
+        "05.2",
+        moved_by(norm, lambda way, b, a, length: np.mean(np.abs(a - b) / np.abs(b))),
+        "the share is that length over the length",
+    ),
+    (
+        "05.2",
+        moved_by(norm, lambda way, b, a, length: 1 - (a * b).sum() / norm(a) / norm(b)),
+        "weights that tripled have moved by twice",
+    ),
     ("05.2", moved_by(norm, lambda way, b, a, length: norm(b) / way), "weights that stayed have moved by 0, by both"),
-    ("05.2", moved_by(norm, lambda way, b, a, length: min(way / norm(b), 1)), "weights that tripled have moved by twice"),
-    ("05.2", moved_by(norm, lambda way, b, a, length: way / np.abs(b).sum()), "weights that tripled have moved by twice"),
-    ("05.2", lambda b, a: (abs(norm(a) - norm(b)), abs(norm(a) - norm(b)) / norm(b)), "the way is the Euclidean length"),
+    (
+        "05.2",
+        moved_by(norm, lambda way, b, a, length: min(way / norm(b), 1)),
+        "weights that tripled have moved by twice",
+    ),
+    (
+        "05.2",
+        moved_by(norm, lambda way, b, a, length: way / np.abs(b).sum()),
+        "weights that tripled have moved by twice",
+    ),
+    (
+        "05.2",
+        lambda b, a: (abs(norm(a) - norm(b)), abs(norm(a) - norm(b)) / norm(b)),
+        "the way is the Euclidean length",
+    ),
     ("05.2", lambda b, a: (norm(a - b) / norm(b), norm(a - b)), "weights twice as large go twice as far"),
     ("05.2", lambda b, a: norm(a - b) / norm(b), "it returns two numbers: the way and the"),
     ("05.2", in_place, "the inputs stay as they were"),
@@ -1603,14 +1861,26 @@ WRONG += [
     ("05.3", jumped(answer=lambda first, size: (first, size + 1)), "the last row is one that the unit sees"),
     ("05.3", jumped(answer=lambda first, size: (first, first + size + 1)), "the last row is one that the unit sees"),
     ("05.3", jumped(answer=lambda first, size: (first + size, first)), "pixels outside change nothing"),
-    ("05.3", jumped(answer=lambda first, size: (max(first, 0), first + size)), "where padding is, the rows go on outside of"),
+    (
+        "05.3",
+        jumped(answer=lambda first, size: (max(first, 0), first + size)),
+        "where padding is, the rows go on outside of",
+    ),
     ("05.3", jumped(answer=lambda first, size: (first + size / 2, size)), "pixels outside change nothing"),
-    ("05.3", jumped(answer=lambda first, size: range(first, first + size + 1)), "it returns the first and the last row"),
+    (
+        "05.3",
+        jumped(answer=lambda first, size: range(first, first + size + 1)),
+        "it returns the first and the last row",
+    ),
     ("05.3", lambda layers, unit: jumped()(layers, unit - 1), "pixels outside change nothing"),
     ("05.3", lambda layers, unit: jumped()(layers, 0), "pixels outside change nothing"),
     ("05.3", lambda layers, unit: jumped()(layers[:1], unit), "pixels outside change nothing"),
     ("05.3", lambda layers, unit: jumped()(layers[-1:], unit), "pixels outside change nothing"),
-    ("05.3", lambda layers, unit: jumped()([one for one in layers if one[1] == 1], unit), "pixels outside change nothing"),
+    (
+        "05.3",
+        lambda layers, unit: jumped()([one for one in layers if one[1] == 1], unit),
+        "pixels outside change nothing",
+    ),
 ]
 
 
@@ -1692,30 +1962,86 @@ def always_the_data(net, shapes):
 
 
 WRONG += [
-    ("06.1", counted(lambda spec, c: spec.num_output * c // spec.group * spec.kernel_size[0]), "a convolution has num_output filters of"),
-    ("06.1", counted(lambda spec, c: spec.num_output * c * spec.group * spec.kernel_size[0] ** 2), "with groups a filter sees a part of the"),
-    ("06.1", counted(lambda spec, c: spec.num_output * c * spec.kernel_size[0] ** 2), "with groups a filter sees a part of the"),
-    ("06.1", counted(lambda spec, c: spec.num_output * 3 * spec.kernel_size[0] ** 2), "a convolution has num_output filters of"),
+    (
+        "06.1",
+        counted(lambda spec, c: spec.num_output * c // spec.group * spec.kernel_size[0]),
+        "a convolution has num_output filters of",
+    ),
+    (
+        "06.1",
+        counted(lambda spec, c: spec.num_output * c * spec.group * spec.kernel_size[0] ** 2),
+        "with groups a filter sees a part of the",
+    ),
+    (
+        "06.1",
+        counted(lambda spec, c: spec.num_output * c * spec.kernel_size[0] ** 2),
+        "with groups a filter sees a part of the",
+    ),
+    (
+        "06.1",
+        counted(lambda spec, c: spec.num_output * 3 * spec.kernel_size[0] ** 2),
+        "a convolution has num_output filters of",
+    ),
     (
         "06.1",
         counted(lambda spec, c: spec.num_output // spec.group * (c // spec.group) * spec.kernel_size[0] ** 2),
         "with groups a filter sees a part of the",
     ),  # noqa: E501
-    ("06.1", counted(lambda spec, c: spec.num_output * (c // spec.group * spec.kernel_size[0] ** 2 + 1)), "a convolution has num_output filters of"),
-    ("06.1", counted(product=lambda spec, shape: spec.num_output * math.prod(shape)), "an inner product has a weight per output and"),
-    ("06.1", counted(product=lambda spec, shape: spec.num_output * shape[1]), "an inner product has a weight per output and"),
-    ("06.1", counted(product=lambda spec, shape: spec.num_output * shape[-1]), "an inner product has a weight per output and"),
-    ("06.1", counted(product=lambda spec, shape: spec.num_output * shape[1] * shape[-1]), "an inner product has a weight per output and"),
+    (
+        "06.1",
+        counted(lambda spec, c: spec.num_output * (c // spec.group * spec.kernel_size[0] ** 2 + 1)),
+        "a convolution has num_output filters of",
+    ),
+    (
+        "06.1",
+        counted(product=lambda spec, shape: spec.num_output * math.prod(shape)),
+        "an inner product has a weight per output and",
+    ),
+    (
+        "06.1",
+        counted(product=lambda spec, shape: spec.num_output * shape[1]),
+        "an inner product has a weight per output and",
+    ),
+    (
+        "06.1",
+        counted(product=lambda spec, shape: spec.num_output * shape[-1]),
+        "an inner product has a weight per output and",
+    ),
+    (
+        "06.1",
+        counted(product=lambda spec, shape: spec.num_output * shape[1] * shape[-1]),
+        "an inner product has a weight per output and",
+    ),
     ("06.1", counted(product=lambda spec, shape: 0), "an inner product has a weight per output and"),
     ("06.1", counted(bias=lambda layer, spec: 1), "a convolution has num_output filters of"),
     ("06.1", counted(bias=lambda layer, spec: 0), "a convolution has num_output filters of"),
     ("06.1", counted(bias=lambda layer, spec: spec.num_output), "without bias_term there is no bias"),
-    ("06.1", counted(bias=lambda layer, spec: spec.num_output * getattr(spec, "group", 1) * spec.bias_term), "with groups a filter sees a part of the"),
-    ("06.1", counted(bias=lambda layer, spec: spec.num_output * spec.bias_term * (layer.type == "Convolution")), "an inner product has a weight per output and"),
+    (
+        "06.1",
+        counted(bias=lambda layer, spec: spec.num_output * getattr(spec, "group", 1) * spec.bias_term),
+        "with groups a filter sees a part of the",
+    ),
+    (
+        "06.1",
+        counted(bias=lambda layer, spec: spec.num_output * spec.bias_term * (layer.type == "Convolution")),
+        "an inner product has a weight per output and",
+    ),
     ("06.1", counted(skip=lambda layer, seen: False), "weights that two layers share are counted"),
-    ("06.1", counted(skip=lambda layer, seen: bool(layer.param) and layer.param[0].name != ""), "weights that two layers share are counted"),
-    ("06.1", counted(skip=lambda layer, seen: bool(layer.param) and layer.param[0].name in seen), "a parameter without a name is shared by no"),
-    ("06.1", counted(skip=lambda layer, seen: layer.name in seen, note=lambda layer: {layer.name}), "weights that two layers share are counted"),
+    (
+        "06.1",
+        counted(skip=lambda layer, seen: bool(layer.param) and layer.param[0].name != ""),
+        "weights that two layers share are counted",
+    ),
+    (
+        "06.1",
+        counted(skip=lambda layer, seen: bool(layer.param) and layer.param[0].name in seen),
+        "a parameter without a name is shared by no",
+    ),
+    (
+        "06.1",
+        counted(skip=lambda layer, seen: layer.name in seen, note=lambda layer: {layer.name}),
+        "weights that two layers share are counted",
+    ),
     ("06.1", counted(skip=lambda layer, seen: len(layer.param) > 0), "weights that two layers share are counted"),
     ("06.1", counted(types=("Convolution",)), "an inner product has a weight per output and"),
     ("06.1", counted(types=("InnerProduct",)), "a convolution has num_output filters of"),
@@ -1813,12 +2139,32 @@ def without(key):
 
 WRONG += [
     ("06.2", controlled(initial=lambda p, trunk, made: trunk), "the control's fc6 is the one trained on its"),
-    ("06.2", controlled(initial=lambda p, trunk, made: {"fc6": made["initial"]["fc6"]}), "the control's convolutions are the random"),
-    ("06.2", controlled(initial=lambda p, trunk, made: {**trunk, "fc6": {"fc6": made["initial"]["fc6"]}}), "the control's fc6 is the one trained on its"),
-    ("06.2", controlled(initial=lambda p, trunk, made: {**p["initial"], "fc6": made["initial"]["fc6"]}), "the control's convolutions are the random"),
-    ("06.2", controlled(initial=lambda p, trunk, made: {**p["initial"], "conv1": trunk.get("conv1")}), "the control's convolutions are the random"),
+    (
+        "06.2",
+        controlled(initial=lambda p, trunk, made: {"fc6": made["initial"]["fc6"]}),
+        "the control's convolutions are the random",
+    ),
+    (
+        "06.2",
+        controlled(initial=lambda p, trunk, made: {**trunk, "fc6": {"fc6": made["initial"]["fc6"]}}),
+        "the control's fc6 is the one trained on its",
+    ),
+    (
+        "06.2",
+        controlled(initial=lambda p, trunk, made: {**p["initial"], "fc6": made["initial"]["fc6"]}),
+        "the control's convolutions are the random",
+    ),
+    (
+        "06.2",
+        controlled(initial=lambda p, trunk, made: {**p["initial"], "conv1": trunk.get("conv1")}),
+        "the control's convolutions are the random",
+    ),
     ("06.2", controlled(initial=lambda p, trunk, made: None), "`initial` is {layer: arrays}, as in puzzles"),
-    ("06.2", controlled(initial=lambda p, trunk, made: list(made["initial"].values())), "`initial` is {layer: arrays}, as in puzzles"),
+    (
+        "06.2",
+        controlled(initial=lambda p, trunk, made: list(made["initial"].values())),
+        "`initial` is {layer: arrays}, as in puzzles",
+    ),
     ("06.2", controlled(seed=lambda p, trunk, made: 0), "nothing but the start differs in"),
     ("06.2", controlled(seed=lambda p, trunk, made: None), "nothing but the start differs in"),
     ("06.2", controlled(recipe=lambda p, trunk, made: None), "the answer has the form that the docstring"),
@@ -1914,7 +2260,11 @@ def starts_apart(frames, turn, gap, rng):
 
 
 WRONG += [
-    ("07.1", arc(test=lambda turn: round(turn / 10), validation=lambda turn: round(turn / 4)), "test has a quarter of the turn, validation a"),
+    (
+        "07.1",
+        arc(test=lambda turn: round(turn / 10), validation=lambda turn: round(turn / 4)),
+        "test has a quarter of the turn, validation a",
+    ),
     ("07.1", arc(test=lambda turn: round(turn / 2)), "test has a quarter of the turn, validation a"),
     ("07.1", arc(test=lambda turn: round(turn / 5)), "test has a quarter of the turn, validation a"),
     ("07.1", arc(validation=lambda turn: round(turn / 5)), "test has a quarter of the turn, validation a"),
@@ -1923,7 +2273,11 @@ WRONG += [
     ("07.1", arc(start=lambda rng, turn: 0), "the arcs begin elsewhere each time"),
     ("07.1", arc(start=lambda rng, turn: int(rng.integers(2))), "the arcs begin elsewhere each time"),
     ("07.1", arc(start=lambda rng, turn: np.random.randint(turn)), "random numbers come from the rng given"),
-    ("07.1", arc(start=lambda rng, turn: int(np.random.default_rng(0).integers(turn))), "the arcs begin elsewhere each time"),
+    (
+        "07.1",
+        arc(start=lambda rng, turn: int(np.random.default_rng(0).integers(turn))),
+        "the arcs begin elsewhere each time",
+    ),
     ("07.1", arc(between=-1), "no frame has one of another split within the"),
     ("07.1", arc(between=2), "no more frames are left out than the gaps"),
     ("07.1", arc(between=1), "no more frames are left out than the gaps"),
@@ -1938,9 +2292,17 @@ WRONG += [
     ("07.1", those_left_out_are_missing, "every frame gets a split or None"),
     ("07.1", without_modulo, "no split is empty"),
     ("07.1", starts_apart, "no split is empty"),
-    ("07.1", lambda frames, turn, gap, rng: arc()(sorted(frames), turn, gap, rng), "no frame has one of another split within the"),
+    (
+        "07.1",
+        lambda frames, turn, gap, rng: arc()(sorted(frames), turn, gap, rng),
+        "no frame has one of another split within the",
+    ),
     ("07.1", lambda frames, turn, gap, rng: arc()(range(turn), turn, gap, rng), "every frame gets a split or None"),
-    ("07.1", lambda frames, turn, gap, rng: dict(zip(frames, arc()(frames, turn, gap, rng), strict=True)), "it returns a list of names"),
+    (
+        "07.1",
+        lambda frames, turn, gap, rng: dict(zip(frames, arc()(frames, turn, gap, rng), strict=True)),
+        "it returns a list of names",
+    ),
 ]
 RIGHT += [
     ("07.1", arc()),
@@ -2026,18 +2388,34 @@ WRONG += [
     ("07.2", like(lambda t, i: flat(t.astype(int) - i).sum(1) ** 2), "each image is named by the training image"),
     ("07.2", like(lambda t, i: np.abs(flat(t.astype(int) - i).sum(1))), "each image is named by the training image"),
     ("07.2", like(lambda t, i: -flat(t.astype(int) * i).sum(1)), "each image is named by the training image"),
-    ("07.2", like(lambda t, i: np.abs(flat(t.astype(int) ** 2).sum(1) - (i.astype(int) ** 2).sum())), "each image is named by the training image"),
+    (
+        "07.2",
+        like(lambda t, i: np.abs(flat(t.astype(int) ** 2).sum(1) - (i.astype(int) ** 2).sum())),
+        "each image is named by the training image",
+    ),
     ("07.2", like(lambda t, i: squares(float)(t[..., :1], i[..., :1])), "each image is named by the training image"),
     ("07.2", like(lambda t, i: squares(float)(t[:, 0], i[0])), "each image is named by the training image"),
     ("07.2", like(squares(float), pick=np.argmax), "each image is named by the training image"),
     ("07.2", like(squares(float), pick=lambda d: np.argsort(d)[1]), "each image is named by the training image"),
     ("07.2", like(squares(float), name=lambda labels, i: i), "what is returned are labels of training"),
-    ("07.2", like(squares(float), name=lambda labels, i: sorted(labels)[i]), "each image is named by the training image"),
+    (
+        "07.2",
+        like(squares(float), name=lambda labels, i: sorted(labels)[i]),
+        "each image is named by the training image",
+    ),
     ("07.2", like(squares(float), name=lambda labels, i: [labels[i]]), "each image gets one label"),
     ("07.2", three_neighbours, "each image is named by the training image"),
     ("07.2", lambda t, labels, images: like(squares(float))(t, labels, images[:1]), "each image gets one label"),
-    ("07.2", lambda t, labels, images: like(squares(float))(t[:-1], labels, images), "each image is named by the training image"),
-    ("07.2", lambda t, labels, images: np.full(len(images), np.bincount(labels).argmax()), "each image is named by the training image"),
+    (
+        "07.2",
+        lambda t, labels, images: like(squares(float))(t[:-1], labels, images),
+        "each image is named by the training image",
+    ),
+    (
+        "07.2",
+        lambda t, labels, images: np.full(len(images), np.bincount(labels).argmax()),
+        "each image is named by the training image",
+    ),
 ]
 
 
@@ -2088,7 +2466,11 @@ def judged(
 
 
 WRONG += [
-    ("08.1", judged(near=lambda d, margin, reported: d <= margin * abs(reported)), "far off, with a narrow interval, it is not"),
+    (
+        "08.1",
+        judged(near=lambda d, margin, reported: d <= margin * abs(reported)),
+        "far off, with a narrow interval, it is not",
+    ),
     ("08.1", judged(near=lambda d, margin, reported: d <= margin * 100), "far off, with a narrow interval, it is not"),
     ("08.1", judged(near=lambda d, margin, reported: d <= margin / 2), "the margin itself is within it"),
     ("08.1", judged(near=lambda d, margin, reported: round(d) <= margin), "it is the ledger's rule"),
@@ -2097,15 +2479,27 @@ WRONG += [
     ("08.1", judged(open_=lambda d, half, margin: d < half), "the ends of an interval belong to it"),
     ("08.1", judged(open_=lambda d, half, margin: d <= half / 2), "the ends of an interval belong to it"),
     ("08.1", judged(open_=lambda d, half, margin: d <= 2 * half), "far off, with a narrow interval, it is not"),
-    ("08.1", judged(open_=lambda d, half, margin: d <= half or math.isnan(half)), "a single seed has no interval: it is not"),
+    (
+        "08.1",
+        judged(open_=lambda d, half, margin: d <= half or math.isnan(half)),
+        "a single seed has no interval: it is not",
+    ),
     ("08.1", judged(open_=lambda d, half, margin: half > margin), "far off, with a narrow interval, it is not"),
     ("08.1", judged(open_=lambda d, half, margin: d - margin <= half), "margin and interval do not add up"),
     ("08.1", judged(open_=lambda d, half, margin: math.isnan(half)), "an interval that contains the report's value"),
     ("08.1", judged(off=lambda mean, reported: mean - reported), "far below, with a narrow interval, it is not"),
     ("08.1", judged(off=lambda mean, reported: reported - mean), "far off, with a narrow interval, it is not"),
     ("08.1", judged(off=lambda mean, reported: (mean - reported) ** 2), "it is the ledger's rule"),
-    ("08.1", judged(off=lambda mean, reported: abs(mean - reported) / reported), "far off, with a narrow interval, it is not"),
-    ("08.1", judged(off=lambda mean, reported: abs(round(mean) - round(reported))), "a loss is not a gain: signs count"),
+    (
+        "08.1",
+        judged(off=lambda mean, reported: abs(mean - reported) / reported),
+        "far off, with a narrow interval, it is not",
+    ),
+    (
+        "08.1",
+        judged(off=lambda mean, reported: abs(round(mean) - round(reported))),
+        "a loss is not a gain: signs count",
+    ),
     ("08.1", judged(off=lambda mean, reported: abs(abs(mean) - abs(reported))), "a loss is not a gain: signs count"),
     ("08.1", judged(words=("Reproduced", "Undecided", "Not reproduced")), "within the margin it is reproduced"),
     ("08.1", judged(words=("reproduced", "not reproduced", "undecided")), "far off, with a narrow interval, it is not"),
@@ -2157,27 +2551,63 @@ def sorts_in_place(values):
 WRONG += [
     ("08.2", around(lambda x, n: stats.t.ppf(0.975, n - 1) * x.std() / n**0.5), "it is Student's t interval"),
     ("08.2", around(lambda x, n: stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / n), "it is Student's t interval"),
-    ("08.2", around(lambda x, n: stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / (n - 1) ** 0.5), "it is Student's t interval"),
-    ("08.2", around(lambda x, n: stats.t.ppf(0.975, n - 1) * x.var(ddof=1) / n**0.5), "it holds the true mean 95 times in 100"),
-    ("08.2", around(lambda x, n: stats.t.ppf(0.975, n - 2) * x.std(ddof=1) / n**0.5), "it holds the true mean 95 times in 100"),
-    ("08.2", around(lambda x, n: stats.t.ppf(0.95, n - 1) * x.std(ddof=1) / n**0.5), "it holds the true mean 95 times in 100"),
+    (
+        "08.2",
+        around(lambda x, n: stats.t.ppf(0.975, n - 1) * x.std(ddof=1) / (n - 1) ** 0.5),
+        "it is Student's t interval",
+    ),
+    (
+        "08.2",
+        around(lambda x, n: stats.t.ppf(0.975, n - 1) * x.var(ddof=1) / n**0.5),
+        "it holds the true mean 95 times in 100",
+    ),
+    (
+        "08.2",
+        around(lambda x, n: stats.t.ppf(0.975, n - 2) * x.std(ddof=1) / n**0.5),
+        "low is not above high",
+    ),
+    (
+        "08.2",
+        around(lambda x, n: stats.t.ppf(0.95, n - 1) * x.std(ddof=1) / n**0.5),
+        "it holds the true mean 95 times in 100",
+    ),
     ("08.2", around(lambda x, n: stats.t.ppf(0.995, n - 1) * x.std(ddof=1) / n**0.5), "it is Student's t interval"),
-    ("08.2", around(lambda x, n: stats.t.ppf(0.975, 2) * x.std(ddof=1) / n**0.5), "it holds the true mean 95 times in 100"),
-    ("08.2", around(lambda x, n: stats.t.ppf(0.975, 4) * x.std(ddof=1) / n**0.5), "it holds the true mean 95 times in 100"),
+    (
+        "08.2",
+        around(lambda x, n: stats.t.ppf(0.975, 2) * x.std(ddof=1) / n**0.5),
+        "it holds the true mean 95 times in 100",
+    ),
+    (
+        "08.2",
+        around(lambda x, n: stats.t.ppf(0.975, 4) * x.std(ddof=1) / n**0.5),
+        "it holds the true mean 95 times in 100",
+    ),
     ("08.2", around(lambda x, n: 2 * x.std(ddof=1) / n**0.5), "it holds the true mean 95 times in 100"),
     ("08.2", around(lambda x, n: x.std(ddof=1) / n**0.5), "it holds the true mean 95 times in 100"),
     ("08.2", around(lambda x, n: 2 * t_half(x, n)), "it is Student's t interval"),
     ("08.2", around(lambda x, n: t_half(x, n) / 2), "it holds the true mean 95 times in 100"),
     ("08.2", around(t_half, centre=np.median), "it is Student's t interval"),
     ("08.2", around(t_half, centre=lambda x: (x.min() + x.max()) / 2), "it is Student's t interval"),
-    ("08.2", around(t_half, end=lambda low, high: (high, low)), "it holds the true mean 95 times in 100"),
-    ("08.2", around(t_half, end=lambda low, high: ((low + high) / 2, (high - low) / 2)), "it holds the true mean 95 times in 100"),
+    ("08.2", around(t_half, end=lambda low, high: (high, low)), "low is not above high"),
+    ("08.2", around(t_half, end=lambda low, high: ((low + high) / 2, (high - low) / 2)), "low is not above high"),
     ("08.2", around(t_half, end=lambda low, high: (max(low, 0), min(high, 1))), "it is Student's t interval"),
-    ("08.2", around(t_half, end=lambda low, high: (round(low, 1), round(high, 1))), "it holds the true mean 95 times in 100"),
+    (
+        "08.2",
+        around(t_half, end=lambda low, high: (round(low, 1), round(high, 1))),
+        "it holds the true mean 95 times in 100",
+    ),
     ("08.2", around(t_half, end=lambda low, high: (100 * low, 100 * high)), "it holds the true mean 95 times in 100"),
     ("08.2", lambda values: np.percentile(values, [2.5, 97.5]), "it holds the true mean 95 times in 100"),
-    ("08.2", lambda values: stats.t.interval(0.95, len(values) - 1, np.mean(values), np.std(values, ddof=1)), "it is Student's t interval"),
-    ("08.2", lambda values: stats.norm.interval(0.95, np.mean(values), stats.sem(values)), "it holds the true mean 95 times in 100"),
+    (
+        "08.2",
+        lambda values: stats.t.interval(0.95, len(values) - 1, np.mean(values), np.std(values, ddof=1)),
+        "it is Student's t interval",
+    ),
+    (
+        "08.2",
+        lambda values: stats.norm.interval(0.95, np.mean(values), stats.sem(values)),
+        "it holds the true mean 95 times in 100",
+    ),
     ("08.2", lambda values: around(t_half)(values[:5]), "it is Student's t interval"),
     ("08.2", lambda values: around(t_half)(np.unique(values)), "values that are equal count each"),
     ("08.2", sorts_in_place, "the inputs stay as they were"),
@@ -2208,7 +2638,7 @@ WRONG += [
     ("08.3", claiming(reported=None), "`reported` is a number of the report's"),
     ("08.3", claiming(reported=float("inf")), "`reported` is a number of the report's"),
     ("08.3", claiming(reported=True), "`reported` is a number of the report's"),
-    ("08.3", claiming(form="two decimals"), "the answer has the form that the docstring"),
+    ("08.3", claiming(form="two decimals"), "`form` is a format specification"),
     ("08.3", claiming(notebook="04"), "a notebook has that heading"),
     ("08.3", claiming(notebook="09_nothing"), "a notebook has that heading"),
     ("08.3", claiming(notebook="04_fine_tuning.ipynb"), "a notebook has that heading"),
