@@ -82,7 +82,7 @@ def _cut(attempt):
     attempt.must(
         everywhere, "the square can lie anywhere", seen, "With room for d pixels there are d + 1 places. " + ends
     )
-    both = len(np.unique(places, axis=0)) == 20
+    both = len(np.unique(places, axis=0)) > 8  # of 20: one number for both gives five at most
     attempt.must(both, "the square's row and column are two random numbers", seen, draws)
     offsets = np.array([tried(36, 36, 12, 9, seed) for seed in range(80)]) - steps * 12
     seen = f"with 3 pixels to spare, offsets were {sorted(set(offsets.ravel().tolist()))}"

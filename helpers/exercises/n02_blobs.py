@@ -1,5 +1,7 @@
 """Notebook 02: images become a blob, windows are shared out, channel statistics are taken in one pass."""
 
+import tracemalloc
+
 import numpy as np
 
 from helpers.exercises.engine import exercise
@@ -47,12 +49,12 @@ def _groups(windows):
 def _share_out(attempt):
     chained = (
         "If a overlaps b and b overlaps c, all three go together, even where a and c do not meet: give every window a "
+        "group of its own; wherever two overlap, merge their groups; then deal whole groups."
     )
-    chained += "group of its own; wherever two overlap, merge their groups; then deal whole groups."
     touching = (
         "Squares overlap where they do so along the rows and along the columns; those that touch share no pixel. Deal "
+        "the groups in turn, so that none of the three splits is left over by chance."
     )
-    touching += "the groups in turn, so that none of the three splits is left over by chance."
     rng = np.random.default_rng(2)
     chain = [(0, 6 * i, 10) for i in range(5)]
     layouts = [
@@ -146,6 +148,10 @@ def _statistics(attempt):
         compared(attempt(yielded(parts, reuse=False)), parts)
         if len(parts) > 1:
             compared(attempt(yielded(parts, reuse=True)), parts, "a batch that has been read is gone", once)
+    batch, count = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8), 200
+    peak = _peak(lambda: attempt(batch.copy() for _ in range(count)))
+    words = f"{count} batches of {batch.nbytes / 1e6:.3f} MB took {peak / 1e6:.1f} MB"
+    attempt.must(peak < count * batch.nbytes / 2, "memory does not grow with the number of images", words, once)
     faint = [rng.integers(100, 104, (1, 2, 2, 3), dtype=np.uint8)]
     compared(attempt(yielded(faint, reuse=False)), faint, rtol=1e-2)
     bright = [rng.integers(120, 256, (n, 160, 160, 3), dtype=np.uint8) for n in (2, 1)]
@@ -153,6 +159,21 @@ def _statistics(attempt):
     compared(
         attempt(yielded(bright, reuse=False)), bright, "large images are added up without overflow", wide, rtol=1e-2
     )
+
+
+def _peak(call):
+    """The most bytes that were held at once during a call."""
+    own = not tracemalloc.is_tracing()
+    if own:
+        tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if own:
+            tracemalloc.stop()
 
 
 def to_caffe(images, mean, std):
@@ -173,8 +194,8 @@ def to_caffe(images, mean, std):
 def _to_caffe(attempt):
     numbers = (
         "Subtract and divide while the channels are still last: then (3,) fits by itself. reshape cuts the same bytes "
+        "elsewhere; transpose(0, 3, 1, 2) is what moves an axis."
     )
-    numbers += "elsewhere; transpose(0, 3, 1, 2) is what moves an axis."
     moved = "transpose moves no bytes, nor does a change of type: np.ascontiguousarray, after them, does."
     rng = np.random.default_rng(1)
     for height, width in ((2, 3), (5, 4), (8, 8)):

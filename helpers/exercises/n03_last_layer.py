@@ -135,8 +135,8 @@ def cached(folder, weights, images, compute):
 def _cached(attempt):
     named = (
         "The file's name has to say what the features were computed from, or one trunk is given another's features: "
+        "hashlib.sha256 over the bytes, array.tobytes(), of all weights and all images."
     )
-    named += "hashlib.sha256 over the bytes, array.tobytes(), of all weights and all images."
     whole = "Put each layer's name and each array's shape into the hash, too, and go through sorted(weights)."
     files = (
         "What a dictionary holds ends with the kernel, and so does hash(): Python salts it anew in each. Look for a"

@@ -170,8 +170,8 @@ def _sees(attempt):
     rng, side = np.random.default_rng(2), 64
     down = (
         "Begin at the unit and go down: which rows of the layer below does it see? Then which rows do those see? Walk "
+        "reversed(layers): the first of the list is at the image."
     )
-    down += "reversed(layers): the first of the list is at the image."
     step = (
         "Row y of a layer sees rows y * stride - pad to y * stride - pad + kernel - 1 of what lies below: the first"
         " follows from the first, the last from the last."

@@ -90,8 +90,8 @@ def _interval(attempt):
     wide = "1.96 is for a deviation that is known. From three values it is guessed, and Student's 4.30 pays for that."
     parts = (
         "The mean of n values scatters less than one value does, by the root of n; the standard deviation of a sample "
+        "divides by n - 1: ddof=1. The interval lies around the mean, whatever the values' unit."
     )
-    parts += "divides by n - 1: ddof=1. The interval lies around the mean, whatever the values' unit."
 
     def as_before(values, wanted):
         low, high = attempt.array(attempt(values), (2,), "it returns low and high")

@@ -547,6 +547,20 @@ def every_pixel_in_a_list(batches):
     return pixels.mean(0), pixels.std(0)
 
 
+@wrong("02.2", "memory does not grow with the number of")
+def copies_of_everything(batches):
+    images = np.concatenate([batch.copy() for batch in batches])
+    return images.mean((0, 1, 2)), images.std((0, 1, 2))
+
+
+@wrong("02.2", "memory does not grow with the number of")
+def floats_of_everything(batches):
+    pixels = []
+    for batch in batches:
+        pixels.extend(batch.reshape(-1, 3).astype(np.float32))
+    return np.mean(pixels, axis=0, dtype=float), np.std(pixels, axis=0, dtype=float)
+
+
 @wrong("02.2", "the std is NumPy's, however the images were")
 def the_spread_within_batches_alone(batches):
     n, mean, variance = 0, 0, 0
