@@ -22,6 +22,9 @@ class Blob:
     def shape(self):
         return self._array.shape
 
+    num, channels, height, width = (property(lambda self, axis=axis: self.shape[axis]) for axis in range(4))
+    count = property(lambda self: self._array.size)
+
     def reshape(self, *shape):
         self._array = np.zeros(shape, np.float32)
 
@@ -30,6 +33,9 @@ class Net:
     def __init__(self, net):
         names = {name: Blob(np.array(blob.data)) for name, blob in net.blobs.items() if "split" not in name}
         self.blobs = names
+
+    def reshape(self):
+        """Nothing: Caffe passes the new lengths on to the layers above, here and in `step` as well."""
 
 
 class CarefulSolver:
@@ -60,4 +66,4 @@ class CarefulSolver:
         feed(self._solver.net, data, labels)
         self._solver.step(count)
         for name in ("loss", "accuracy"):
-            self.net.blobs[name] = Blob(np.array(self._solver.net.blobs[name].data))
+            self.net.blobs[name].data[...] = self._solver.net.blobs[name].data  # the same memory, as in pycaffe

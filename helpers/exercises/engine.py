@@ -8,6 +8,7 @@ import dataclasses
 import dis
 import inspect
 import json
+import random
 import reprlib
 import signal
 import textwrap
@@ -18,23 +19,56 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from IPython import get_ipython
 
 from helpers import course
 
 LIMIT = 5  # seconds that a check may compute, whatever loops it is given
 WAIT = 12  # times as long may pass on the clock, on a machine whose cores have other work or in an answer that sleeps
 WIDTH = 80  # characters of a message, behind its title
-PATIENCE = 2  # failures before the first hint; each further failure gives the next
+PATIENCE = 2  # the failure of one property from which on its hint is given; one more, and the solution is named
 EXERCISES = {}  # number: Exercise, in the order of the notebooks
 _PASSED = {}  # number: the function that passed in this kernel
+_RECORDS = {}  # number: what is known of an exercise, where no file could be written
 
 
-class Unmet(Exception):
-    """A property that an answer does not have. wanted: the property. found: what was seen instead."""
+class CheckFailed(Exception):
+    """A property that an answer does not have.
 
-    def __init__(self, wanted, found=""):
-        super().__init__(wanted)
-        self.wanted, self.found = wanted, found
+    property: what should hold. message: what was found instead. hint: what helps with just this property.
+    """
+
+    def __init__(self, property, message="", hint=""):
+        super().__init__(property)
+        self.property, self.message, self.hint = property, message, hint
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """The outcome of a check. property, message: what failed, and how; empty where it passed. text: what is printed."""
+
+    exercise: str
+    passed: bool
+    property: str = ""
+    message: str = ""
+    text: str = dataclasses.field(default="", compare=False)
+    cell: int | None = dataclasses.field(default=None, compare=False)
+
+    def __str__(self):
+        return self.text
+
+    __repr__ = __str__
+
+    def _ipython_display_(self):
+        """The text; nothing at the end of the very cell in which `check` has printed it."""
+        if self.cell is None or self.cell != _cell():
+            print(self.text)
+
+
+def _cell():
+    """The number of the notebook's cell that runs, None outside of a notebook."""
+    shell = get_ipython()
+    return shell.execution_count if shell else None
 
 
 class Late(BaseException):
@@ -43,24 +77,24 @@ class Late(BaseException):
 
 @dataclasses.dataclass(frozen=True)
 class Exercise:
-    """number: "03.2". reference: the course's own version. examine: called with an Attempt, raises Unmet.
+    """number: "03.2". reference: the course's own version. examine: called with an Attempt, raises CheckFailed.
 
-    hints: from the gentlest to the plainest. returns: whether the function is to return anything.
+    returns: whether the function has to return anything. writes: the arguments that it is meant to change.
     """
 
     number: str
     title: str
     reference: Callable
     examine: Callable
-    hints: tuple[str, ...]
     returns: bool = True
+    writes: tuple[str, ...] = ()
 
 
-def exercise(number, title, reference, *hints, returns=True):
+def exercise(number, title, reference, returns=True, writes=()):
     """Register the decorated function as the check of an exercise."""
 
     def register(examine):
-        EXERCISES[number] = Exercise(number, title, reference, examine, hints, returns)
+        EXERCISES[number] = Exercise(number, title, reference, examine, returns, writes)
         return examine
 
     return register
@@ -73,52 +107,89 @@ class Attempt:
         self.function, self.exercise, self.given, self.answer = function, exercise, None, None
 
     def __call__(self, *inputs):
-        """The student's answer to these inputs. Raises Unmet for an exception in their code, and for no answer."""
-        names = inspect.signature(self.exercise.reference).parameters
-        self.given = ", ".join(f"{name} = {describe(value)}" for name, value in zip(names, inputs))
+        """The student's answer to these inputs.
+
+        Raises CheckFailed for an exception in their code, for no answer, for an input that was changed, and for random
+        numbers that are not from the rng given.
+        """
+        given = dict(zip(inspect.signature(self.exercise.reference).parameters, inputs))
+        self.given = ", ".join(f"{name} = {describe(value)}" for name, value in given.items())
         self.answer = None
+        before = {name: snapshot(value) for name, value in given.items() if name not in self.exercise.writes}
+        dice = _global_dice()
         answer = self.run(self.function, *inputs)
         self.answer = describe(answer)
-        if answer is None and self.exercise.returns:
-            raise Unmet("it returns its answer", "it returned None; is a `return` missing?")
+        self.must(
+            answer is not None or not self.exercise.returns,
+            "it returns its answer",
+            "it returned None; is a `return` missing?",
+            "The last line of the function is `return` and what the docstring asks for.",
+        )
+        changed = [name for name, value in before.items() if snapshot(given[name]) != value]
+        self.must(
+            not changed,
+            "the inputs stay as they were",
+            f"{' and '.join(changed)} changed",
+            "a -= b, a[...] = b, a.sort(), a.pop(), a.update() change the object that your caller still uses; "
+            "a - b, sorted(a), a | b and a.copy() make a new one.",
+        )
+        self.must(
+            "rng" not in given or _global_dice() == dice,
+            "random numbers come from the rng given",
+            "np.random or random was used, which all of the program shares",
+            "rng.integers, rng.permutation, rng.choice: whoever gives the same rng gets the same answer again.",
+        )
         return answer
 
     def run(self, function, *inputs):
-        """What a function of theirs returns. Raises Unmet, short and with the line, for an exception."""
+        """What a function of theirs returns. Raises CheckFailed, short and with the line, for an exception."""
         try:
             return function(*inputs)
         except (Exception, SystemExit) as error:
-            raise Unmet("it runs without an error", self._where(error)) from error
+            hint = "Print the shapes and types of what stands in that line, or try the line in a cell of its own."
+            raise CheckFailed("it runs without an error", self._where(error), hint) from error
 
-    def must(self, holds, wanted, found=""):
-        """Raise Unmet, naming the property `wanted`, where it does not hold."""
+    def must(self, holds, property, message="", hint=""):
+        """Raise CheckFailed, naming the property, where it does not hold. hint: what helps with this property."""
         if not holds:
-            raise Unmet(wanted, found)
+            raise CheckFailed(property, message, hint)
 
-    def pair(self, answer, wanted):
-        """Both things of an answer that has two. Raises Unmet for another number of things."""
-        self.must(np.iterable(answer) and len(answer) == 2, wanted)
+    def pair(self, answer, property):
+        """Both things of an answer that has two. Raises CheckFailed for another number of things."""
+        holds = isinstance(answer, list | tuple) or isinstance(answer, np.ndarray) and answer.ndim
+        self.must(
+            holds and len(answer) == 2, property, describe(answer), "`return a, b` returns two things, in this order."
+        )
         return answer
 
-    def array(self, answer, shape, wanted):
-        """`answer` as an array of that shape. Raises Unmet where it has another, or is none of numbers."""
+    def array(self, answer, shape, property):
+        """`answer` as an array of that shape. Raises CheckFailed where it has another, or is none of numbers."""
         try:
             array = np.asarray(answer)
         except ValueError:  # rows of different lengths
             array = np.array(None)
-        self.must(array.shape == shape and array.dtype.kind in "biuf", wanted, f"{describe(answer)}, not {shape}")
+        holds = array.shape == shape and array.dtype.kind in "biuf"
+        hint = f"np.shape(answer) has to be {shape}: which axis is missing, too much, or at another place?"
+        self.must(holds, property, f"{describe(answer)}, not {shape}", hint)
         return array
 
-    def refuses(self, wanted, *inputs):
-        """Raise Unmet where these inputs are not refused by a KeyError or a ValueError."""
+    def refuses(self, error, property, hint, *inputs):
+        """Raise CheckFailed where these inputs are not refused by an exception of that class."""
         try:
             self(*inputs)
-        except Unmet as unmet:
-            if isinstance(unmet.__cause__, KeyError | ValueError):
+        except CheckFailed as failed:
+            if isinstance(failed.__cause__, error):
                 return
-            if unmet.__cause__ is not None:
+            if failed.__cause__ is None:
                 raise
-        raise Unmet(wanted, "no exception was raised")
+            raise CheckFailed(property, f"{failed.message}, not a {error.__name__}", hint) from failed.__cause__
+        raise CheckFailed(property, "no exception was raised", hint)
+
+    def repeats(self, *inputs):
+        """Raise CheckFailed where two generators of one seed, the last argument, do not give the same answer."""
+        one, other = (snapshot(self(*inputs, np.random.default_rng(5))) for _ in range(2))
+        hint = "Draw everything from rng: a generator of your own, or the order of a set, differs from call to call."
+        self.must(one == other, "the same rng gives the same answer", "two calls gave two answers", hint)
 
     def _where(self, error):
         """The exception, and the last line of the student's own that led to it."""
@@ -131,8 +202,20 @@ class Attempt:
 def check(number, function):
     """Run a student's function on random inputs and print whether it has the properties asked for, or which failed.
 
-    After PATIENCE failures hints are given, one more with each. A wrong answer raises nothing, so that a notebook goes
-    on. Raises ValueError for a number that no exercise has, TypeError for what is no function.
+    From the PATIENCE-th failure of a property on, that property's hint is given. A wrong answer raises nothing, so that
+    a notebook goes on.
+
+    Returns
+    -------
+    Result
+        exercise, passed, property and message; its text is what was printed.
+
+    Raises
+    ------
+    ValueError
+        For a number that no exercise has.
+    TypeError
+        For what is no function.
     """
     chosen = find(number)
     if not callable(function):
@@ -140,47 +223,51 @@ def check(number, function):
             f"check needs the function itself, without calling it: exercises.check({number!r}, "
             f"{chosen.reference.__name__}), not {describe(function)}"
         )
-    record, heading = _record(number), f"{number} {chosen.title}"
     if empty(function):
-        print(f"· {heading}: not written yet. Until it is, the course goes on with its own version.")
-        return
-    attempt = Attempt(function, chosen)
-    unmet = examine(attempt)
-    if unmet is None:
+        text = f"· {number} {chosen.title}: not written yet. Until it is, the course goes on with its own version."
+        return _told(Result(number, False, "it is written", "the function is empty", text))
+    attempt, record = Attempt(function, chosen), _record(number)
+    failed = examine(attempt)
+    if failed is None:
         _PASSED[number] = function
         _keep(number, record | {"passed": True})
-        print(f"✓ {heading}: passes. Compare it with the course's own version:\n")
-        print(inspect.getsource(chosen.reference))
-        return
-    record["failures"] += 1
-    _keep(number, record)
-    print(f"✗ {heading}: not yet.")
-    told = {"should hold": unmet.wanted, "found": unmet.found, "went in": attempt.given, "came out": attempt.answer}
-    for title, words in told.items():
-        if words:
-            print(_wrapped(f"  {title + ':':12} ", words))
-    hint = record["failures"] - PATIENCE
-    if hint >= 0:
-        hint = min(hint, len(chosen.hints) - 1)
-        print(_wrapped(f"\n  Hint {hint + 1} of {len(chosen.hints)}: ", chosen.hints[hint]))
-        if hint == len(chosen.hints) - 1:
-            print(f"  That was the last one; exercises.solution({number!r}) shows the course's own version.")
+        text = f"✓ {number} {chosen.title}: passes. Compare it with the course's own version:\n\n"
+        return _told(Result(number, True, text=text + inspect.getsource(chosen.reference)))
+    times = record["properties"].get(failed.property, 0) + 1
+    record["properties"] = record["properties"] | {failed.property: times}
+    _keep(number, record | {"failures": record["failures"] + 1})
+    told = {
+        "should hold": failed.property, "found": failed.message, "went in": attempt.given, "came out": attempt.answer,
+        "hint": failed.hint if times >= PATIENCE else "",
+    }  # fmt: skip
+    lines = [_wrapped(f"  {title + ':':12} ", words) for title, words in told.items() if words]
+    if times > PATIENCE:
+        lines.append(f"  exercises.solution({number!r}) shows the course's own version.")
+    text = "\n".join([f"✗ {number} {chosen.title}: not yet.", *lines])
+    return _told(Result(number, False, failed.property, failed.message, text))
+
+
+def _told(result):
+    print(result.text)
+    return dataclasses.replace(result, cell=_cell())
 
 
 def examine(attempt):
-    """The Unmet of an Attempt, None where it passes; an endless loop is ended after LIMIT seconds of computing."""
+    """The CheckFailed of an Attempt, None where it passes; what never ends is ended after LIMIT seconds."""
+    form = "the answer has the form that the docstring asks for"
     try:
         with limited(LIMIT):
             attempt.exercise.examine(attempt)
-    except Unmet as unmet:
-        return unmet
+    except CheckFailed as failed:
+        return failed
     except Late:
-        return Unmet(
+        return CheckFailed(
             f"the check computes for at most {LIMIT} seconds",
             "it was still running then, and was interrupted. Does a loop never end, or go over single pixels?",
+            "What changes in each turn of the loop, and what ends it? NumPy's operations on whole arrays are quick.",
         )
     except (TypeError, ValueError, LookupError, AttributeError) as error:  # an answer of a form nobody thought of
-        return Unmet("the answer has the form that the docstring asks for", f"{type(error).__name__}: {error}")
+        return CheckFailed(form, f"{type(error).__name__}: {error}", "Read what `Returns` says: type, order, shape.")
     return None
 
 
@@ -284,26 +371,50 @@ def _wrapped(title, words):
     return title + ("\n" + " " * len(title.strip("\n"))).join(lines)
 
 
+def snapshot(value):
+    """What a value holds, to be compared with a later look at it; None for what cannot be looked at."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, list | tuple | np.ndarray):
+        return [snapshot(item) for item in value]
+    if isinstance(value, dict):
+        return {name: snapshot(item) for name, item in value.items()}
+    if hasattr(value, "SerializeToString"):  # a prototxt message
+        return value.SerializeToString(deterministic=True)
+    return repr(value) if isinstance(value, str | int | float | np.generic) else None  # NaN is not equal to itself
+
+
+def _global_dice():
+    """The states of the generators that all of a program shares."""
+    kind, key, *rest = np.random.get_state()
+    return random.getstate(), kind, key.tobytes(), rest
+
+
 def _places():
     """The folders of what was passed: among the runs and, where trainings are copied elsewhere, there."""
-    copies = course.backup_folder()
-    return course.run_folder("exercises"), *([copies / "exercises"] if copies else [])
+    own, copies = course.folder("JIGSAW_RUNS"), course.backup_folder()
+    return own / "exercises", *([copies / "exercises"] if copies else [])
 
 
 def _record(number):
     """What is known of an exercise; each has a file of its own, so that two notebooks never write the same one."""
-    kept = {}
-    for place in _places():
+    kept = _RECORDS.get(number, {})
+    for place in () if kept else _places():
         with contextlib.suppress(OSError, ValueError):  # not there, or a Drive that is gone
             kept = json.loads((place / f"{number}.json").read_text())
             break
-    return {"failures": 0, "passed": False, "seen": False} | kept
+    return {"failures": 0, "passed": False, "seen": False, "properties": {}} | kept
 
 
 def _keep(number, record):
-    own, *copies = _places()
-    course.write_atomically(own / f"{number}.json", json.dumps(record))
-    for place in copies:
+    """Write what is known of an exercise; where that cannot be, as in a shared folder, this kernel remembers it."""
+    told, (own, *copies) = number in _RECORDS, _places()
+    _RECORDS[number] = record
+    for place in (own, *copies):
         with contextlib.suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
             course.write_atomically(place / f"{number}.json", json.dumps(record))
+            if place == own:
+                del _RECORDS[number]
+    if number in _RECORDS and not told:
+        print(f"  ({own} cannot be written to: this kernel remembers. JIGSAW_RUNS names a folder of yours.)")

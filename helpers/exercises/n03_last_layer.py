@@ -1,8 +1,10 @@
 """Notebook 03: the solver loop, the stopping rule and a cache of features, each written by hand."""
 
+import contextlib
 import functools
 import hashlib
 import pathlib
+import shutil
 import tempfile
 
 import caffe
@@ -61,31 +63,52 @@ def _fresh_solver(net):
     "03.1",
     "The solver loop",
     train,
-    "range(0, len(images), batch_size) gives where each batch starts; a slice that runs over the end is just shorter.",
-    "Per batch: reshape both blobs to its length, write into blobs[...].data[...], solver.step(1), read the loss.",
-    'The loss of the iteration is in blobs["loss"].data after the step: float() makes a number of it.',
 )
 def _train(attempt):
+    starts = (
+        "range(0, len(images), batch_size) gives where each batch starts; a slice that runs over the end is just "
+        "shorter. One solver.step(1) for each."
+    )
+    fill = (
+        "Per batch: reshape both blobs to its length, write into blobs[...].data[...], solver.step(1), read the loss."
+    )
+    view = (
+        'blobs["loss"].data is the net\'s own memory, and each step writes its loss there: float() makes a number of'
+        " it, after the step."
+    )
     net, images, labels, right, losses = _task()
     real = _fresh_solver(net)
     before, stand_in = weights.of(real.net), CarefulSolver(real, CLASSES)
-    answer = attempt(stand_in, images, labels, BATCH)
+    answer = attempt(stand_in, images.copy(), labels.copy(), BATCH)
     lengths = [len(data) for data, _ in stand_in.fed]
     words = f"{sum(lengths)} of {len(images)} images, in batches of {lengths}"
-    attempt.must(sum(lengths) == len(images), "each image is used once, those of the last, smaller batch too", words)
-    attempt.must(lengths[:-1] == [BATCH] * 9, "batches are of batch_size, but for the last", words)
+    attempt.must(
+        sum(lengths) == len(images), "each image is used once, those of the last, smaller batch too", words, starts
+    )
+    attempt.must(lengths[:-1] == [BATCH] * 9, "batches are of batch_size, but for the last", words, starts)
     for number, (used, wanted) in enumerate(zip(map(np.concatenate, zip(*stand_in.fed)), (images, labels))):
-        attempt.must(np.array_equal(used, wanted), f"{('images', 'labels')[number]} are fed as given, in their order")
+        name = ("images", "labels")[number]
+        attempt.must(np.array_equal(used, wanted), f"{name} are fed as given, in their order", hint=fill)
     after = weights.of(real.net)
     for name in nets.CONVOLUTIONS:
-        attempt.must(np.array_equal(after[name][0], before[name][0]), "frozen layers are untouched", name)
+        attempt.must(np.array_equal(after[name][0], before[name][0]), "frozen layers are untouched", name, fill)
     agree = np.array_equal if solver.device.use() == "cpu" else functools.partial(np.allclose, atol=1e-5)
     same = all(agree(a, b) for name in right for a, b in zip(after[name], right[name]))
-    attempt.must(same, "after ten iterations the weights are those of solver.fit, bit for bit")
-    told = attempt.array(answer, (len(losses),), "it returns the loss of each of the ten iterations")
+    attempt.must(same, "after ten iterations the weights are those of solver.fit, bit for bit", hint=fill)
     attempt.must(
-        np.allclose(told, losses, atol=1e-6), "the losses are those of solver.fit", f"{told.round(3).tolist()}"
+        isinstance(answer, list | tuple | np.ndarray),
+        "it returns a list",
+        hint="losses = [] before, losses.append() in the loop.",
     )
+    told = attempt.array(answer, (len(losses),), "it returns the loss of each of the ten iterations")
+    words = f"{told.astype(float).round(3).tolist()} instead of {losses.astype(float).round(3).tolist()}"
+    attempt.must(np.ptp(told) > 0, "each iteration has a loss of its own", words, view)
+    attempt.must(np.allclose(told, losses, atol=1e-6), "the losses are those of solver.fit", words, view)
+    even = CarefulSolver(_fresh_solver(net), CLASSES)
+    attempt(even, images[: 2 * BATCH].copy(), labels[: 2 * BATCH].copy(), BATCH)
+    lengths = [len(data) for data, _ in even.fed]
+    words = f"{2 * BATCH} images came in batches of {lengths}"
+    attempt.must(lengths == [BATCH, BATCH], "whole batches are not followed by an empty one", words, starts)
 
 
 def cached(folder, weights, images, compute):
@@ -95,9 +118,9 @@ def cached(folder, weights, images, compute):
     compute(weights, images) gives the features, an array, and takes long: it is called only where
     `folder` has no features of just these weights and images. Returns the features.
     """
-    digest = hashlib.sha256(images.tobytes())
-    for name in sorted(weights):
-        digest.update(name.encode() + weights[name].tobytes())
+    digest = hashlib.sha256()
+    for name, array in [("images", images), *sorted(weights.items())]:
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
     path = pathlib.Path(folder) / f"{digest.hexdigest()}.npy"
     if not path.exists():
         np.save(path, compute(weights, images))
@@ -108,45 +131,80 @@ def cached(folder, weights, images, compute):
     "03.2",
     "A feature cache",
     cached,
-    "The file's name has to say what the features were computed from, or one trunk is given another's features.",
-    "hashlib.sha256 (or zlib.crc32) over the bytes of all weights and of the images: array.tobytes().",
-    "A sum of the weights is no fingerprint: many weights have the same. Put the layers' names into the hash, too.",
 )
 def _cached(attempt):
+    named = (
+        "The file's name has to say what the features were computed from, or one trunk is given another's features: "
+        "hashlib.sha256 over the bytes, array.tobytes(), of all weights and all images."
+    )
+    whole = "Put each layer's name and each array's shape into the hash, too, and go through sorted(weights)."
+    files = (
+        "What a dictionary holds ends with the kernel, and so does hash(): Python salts it anew in each. Look for a"
+        " file in `folder`, under a name made by hashlib; np.save adds .npy to a name that lacks it."
+    )
+    read = "np.save(path, features) and np.load(path) keep type, shape and every bit; text and float16 do not."
     rng, calls = np.random.default_rng(3), []
 
     def compute(weights, images):
         calls.append(1)
         return np.maximum(images @ weights["conv"] + weights["bias"], 0) @ weights["conv5"]
 
-    def asked(folder, trunk, images, times, wanted):
+    def asked(folder, trunk, images, times, wanted, hint=named):
         before = len(calls)
         out = attempt(folder, {name: array.copy() for name, array in trunk.items()}, images.copy(), compute)
         made = len(calls) - before
-        attempt.must(made == times, wanted, f"compute was called {made} time{'s' * (made != 1)}, not {times}")
+        attempt.must(made == times, wanted, f"compute was called {made} time{'s' * (made != 1)}, not {times}", hint)
         right = compute(trunk, images)
         out = attempt.array(out, right.shape, "the features have the shape that compute gave them")
-        attempt.must(np.array_equal(out, right), "the features are those of these weights and these images")
+        attempt.must(np.array_equal(out, right), "the features are those of these weights and these images", hint=read)
 
     trunk = {"conv": rng.normal(size=(6, 6)), "bias": rng.normal(size=6), "conv5": rng.normal(size=(6, 6))}
     images = rng.normal(size=(4, 6))
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
-        asked(folder, trunk, images, 1, "what is not there is computed, once")
-        asked(folder, trunk, images, 0, "the second time nothing is computed")
+        asked(folder, trunk, images, 1, "what is not there is computed, once", files)
+        kept = [path for path in pathlib.Path(folder).rglob("*") if path.is_file()]
+        attempt.must(kept, "features are kept in the folder, in a file", "the folder is empty", files)
+        asked(folder, trunk, images, 0, "the second time nothing is computed", files)
+        with _other_salt(attempt.function), tempfile.TemporaryDirectory() as copy:
+            shutil.copytree(folder, copy, dirs_exist_ok=True)
+            asked(copy, trunk, images, 0, "another kernel finds the features in the folder's files", files)
         turned = dict(reversed(trunk.items()))
-        asked(folder, turned, images, 0, "the order of the layers in the dictionary does not matter")
+        asked(folder, turned, images, 0, "the order of the layers in the dictionary does not matter", whole)
         for name, array in trunk.items():
-            changed = array.copy()
-            changed.flat[3] += 1e-9
-            asked(
-                folder, trunk | {name: changed}, images, 1, f"a weight that changed, ever so little, is a miss ({name})"
-            )
+            for place in (3, -1):
+                changed = array.copy()
+                changed.flat[place] += 1e-9
+                wanted = f"a weight that changed, ever so little, is a miss ({name})"
+                asked(folder, trunk | {name: changed}, images, 1, wanted)
         asked(folder, trunk | {"conv": trunk["conv"].T}, images, 1, "the same weights in another order are a miss")
         swapped = {"conv": trunk["conv5"], "conv5": trunk["conv"], "bias": trunk["bias"]}
-        asked(folder, swapped, images, 1, "two layers exchanged are a miss")
+        asked(folder, swapped, images, 1, "two layers exchanged are a miss", whole)
         asked(folder, trunk, images[::-1], 1, "other images are a miss")
-        asked(folder, trunk, images, 0, "earlier features are still there")
-        asked(other, trunk, images, 1, "features are kept in the folder, and nowhere else")
+        last = images.copy()
+        last.flat[-1] += 1e-9
+        asked(folder, trunk, last, 1, "a pixel that changed, ever so little, is a miss")
+        asked(folder, trunk, images.reshape(2, 2, 6), 1, "the same numbers in another shape are a miss", whole)
+        asked(folder, trunk, images.reshape(2, 2, 6), 0, "features of any shape come back")
+        asked(folder, trunk, images, 0, "earlier features are still there", files)
+        asked(other, trunk, images, 1, "features are kept in the folder, and nowhere else", files)
+
+
+@contextlib.contextmanager
+def _other_salt(function):
+    """For a function's own lines, Python's hash() of text and bytes is that of another kernel."""
+
+    def plain(value):
+        return isinstance(value, int | float) or isinstance(value, tuple) and all(map(plain, value))
+
+    names = getattr(function, "__globals__", {})
+    own = "hash" in names  # a function of theirs
+    if not own:
+        names["hash"] = lambda value: hash(value if plain(value) else ("another kernel", value))
+    try:
+        yield
+    finally:
+        if not own:
+            names.pop("hash", None)
 
 
 def stop(losses, patience, epsilon):
@@ -172,12 +230,21 @@ def stop(losses, patience, epsilon):
     "03.3",
     "Early stopping",
     stop,
-    "Three things are remembered from epoch to epoch: the best loss, its epoch, how many have passed since.",
-    "Compare with the best loss that counted as an improvement, not with the epoch before and not with any lower one.",
-    "A comparison with NaN is False. So ask `loss < best - epsilon`, and let all else be no improvement.",
 )
 def _stop(attempt):
     nan = float("nan")
+    three = (
+        "Three things are remembered from epoch to epoch: the best loss, infinite at first, its epoch, 0 at first, "
+        "and how many have passed since."
+    )
+    best = (
+        "Compare with the best loss that counted as an improvement, not with the epoch before and not with any "
+        "lower one."
+    )
+    asks = "Ask `loss < best - epsilon`, and let all else be no improvement: a comparison with NaN is False."
+    count = "enumerate(losses, start=1). After each epoch: is the number of those without improvement above patience?"
+    hints = {"epochs": count, "a training": count, "patience": count, "only": count, "a tie": asks, "an impr": asks}
+    hints |= {"NaN": asks, "what counts": best}
     cases = [  # every number is a multiple of 1/8, so that no rounding decides
         ("epochs count from 1, and the best one is told", [3.0, 2.0, 3.0, 3.0], 1, 0.125),
         ("a training that the rule does not stop gives None", [3.0, 2.0, 1.0], 0, 0.125),
@@ -189,6 +256,10 @@ def _stop(attempt):
         ("what counts is the best loss so far, not the epoch before", [1.0, 4.0, 3.0, 2.0, 1.5], 2, 0.125),
         ("NaN is no improvement", [2.0, nan, 1.0, nan, nan, nan], 1, 0.125),
         ("where all losses are NaN, the best epoch is 0", [nan, nan, nan], 1, 0.125),
+        ("losses may be of any size", [64.0, 63.0, 65.0, 65.0], 1, 0.125),
+        ("losses may be of any size", [-1.0, -2.0, -1.0, -1.0], 1, 0.125),
+        ("epsilon is no share of the loss", [8.0, 7.75, 7.5], 0, 0.125),
+        ("without an epoch nothing stops", [], 1, 0.125),
     ]
     rng = np.random.default_rng(2)
     for _ in range(300):
@@ -197,6 +268,7 @@ def _stop(attempt):
     for wanted, losses, patience, epsilon in cases:
         answer = attempt(list(losses), patience, epsilon)
         rule, waited = early_stopping.replay(losses, patience, epsilon)
-        right = (len(waited) if waited[-1] > patience else None, rule.best_epoch)
+        right = (len(waited) if waited and waited[-1] > patience else None, rule.best_epoch)
         attempt.pair(answer, "it returns two things: when, and the best epoch")
-        attempt.must(tuple(answer) == right, wanted, f"{tuple(answer)} instead of {right}")
+        hint = next((hint for begins, hint in hints.items() if wanted.startswith(begins)), three)
+        attempt.must(tuple(answer) == right, wanted, f"{tuple(answer)} instead of {right}", hint)

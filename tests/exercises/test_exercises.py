@@ -1,4 +1,4 @@
-"""Exercises: references pass, wrong answers are caught by their property, no loop is endless, progress is kept."""
+"""Exercises: right answers pass, wrong ones are caught by their property, no loop is endless, progress is kept."""
 
 import inspect
 import re
@@ -7,17 +7,20 @@ import signal
 import threading
 import time
 from collections import Counter
+from unittest.mock import Mock
 
 import mutants
 import nbformat
 import numpy as np
 import pytest
+from blind_answers import RIGHT
 from conftest import ROOT
+from IPython.core.interactiveshell import InteractiveShell
 from wrong_answers import WRONG, claiming
 
 from helpers import exercises
 from helpers.exercises import careful, engine, n01_puzzles, n03_last_layer
-from helpers.exercises.engine import EXERCISES, Attempt, check, empty
+from helpers.exercises.engine import EXERCISES, Attempt, Result, check, empty
 from helpers.study import plan, records
 
 NOTEBOOKS = {path.name[:2]: path for path in (ROOT / "notebooks").glob("*.ipynb")}
@@ -30,6 +33,7 @@ def unmet(number, function):
 @pytest.fixture(autouse=True)
 def nothing_has_passed(monkeypatch):
     monkeypatch.setattr(engine, "_PASSED", {})
+    monkeypatch.setattr(engine, "_RECORDS", {})
 
 
 @pytest.mark.parametrize("number", EXERCISES)
@@ -38,10 +42,33 @@ def test_the_courses_own_version_passes_within_the_time_limit(number):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("number, function", RIGHT, ids=[f"{n}-{f.__name__}" for n, f in RIGHT])
+def test_a_right_answer_written_otherwise_passes(number, function):
+    found = unmet(number, function)
+    assert found is None, (found.property, found.message)
+
+
+@pytest.mark.parametrize("salt", range(5))
+@pytest.mark.parametrize(
+    "number", [n for n, one in EXERCISES.items() if "rng" in inspect.signature(one.reference).parameters]
+)
+def test_a_right_answer_passes_whatever_it_draws(number, salt):
+    """Another order of draws is another sample; no bound of a check may depend on ours."""
+
+    def salted(*inputs):
+        *others, rng = inputs
+        return EXERCISES[number].reference(*others, np.random.default_rng([salt, int(rng.integers(1 << 60))]))
+
+    found = unmet(number, salted)
+    assert found is None, (found.property, found.message)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("number, function, wanted", WRONG, ids=[f"{n}-{w}" for n, _, w in WRONG])
 def test_a_wrong_answer_is_caught_by_the_property_that_it_lacks(number, function, wanted):
     found = unmet(number, function)
-    assert found is not None and found.wanted.startswith(wanted), found and (found.wanted, found.found)
+    assert found is not None and found.property.startswith(wanted), found and (found.property, found.message)
+    assert found.hint, "a property without a hint"
 
 
 def test_a_claim_about_a_training_that_was_not_run_is_refused(tmp_path, monkeypatch):
@@ -51,13 +78,12 @@ def test_a_claim_about_a_training_that_was_not_run_is_refused(tmp_path, monkeypa
     assert unmet("08.3", claiming(runs=name)) is None
     shutil.rmtree(tmp_path / "recorded" / name)
     records.write_not_run(plan.everything()[name], "no time was left for it")
-    assert unmet("08.3", claiming(runs=name)).wanted == "`runs` names a training that has been recorded"
+    assert unmet("08.3", claiming(runs=name)).property == "`runs` names a training that has been recorded"
 
 
-def test_each_exercise_has_three_wrong_answers_and_two_hints():
-    counts = Counter(number for number, _, _ in WRONG)
-    assert not [number for number in EXERCISES if counts[number] < 3]
-    assert not [number for number, one in EXERCISES.items() if len(one.hints) < 2]
+def test_each_exercise_has_fifteen_wrong_answers_and_three_right_ones():
+    wrong, right = Counter(number for number, _, _ in WRONG), Counter(number for number, _ in RIGHT)
+    assert not [number for number in EXERCISES if wrong[number] < 15 or right[number] < 2]
 
 
 def test_two_to_four_exercises_for_each_notebook_in_their_order():
@@ -155,13 +181,63 @@ def test_a_pass_shows_the_courses_own_version(capsys):
     assert inspect.getsource(n01_puzzles.inverse) in out
 
 
-def test_hints_come_one_by_one_after_two_failures(capsys):
-    hints, shown = EXERCISES["01.2"].hints, []
-    for _ in range(5):
-        check("01.2", lambda permutation: permutation)
+CHANNELS, CONTIGUOUS = "transpose(0, 3, 1, 2)", "np.ascontiguousarray"
+
+
+def reshaped(images, mean, std):
+    return ((images - mean) / std).astype(np.float32).reshape(len(images), 3, *images.shape[1:3])
+
+
+def not_contiguous(images, mean, std):
+    return ((images - mean) / std).astype(np.float32).transpose(0, 3, 1, 2)
+
+
+def test_a_hint_comes_with_the_second_failure_of_its_own_property(capsys):
+    shown = []
+    for function in (reshaped, reshaped, not_contiguous, not_contiguous, reshaped, not_contiguous):
+        check("02.3", function)
         out = " ".join(capsys.readouterr().out.split())
-        shown.append([hint for hint in hints if hint in out])
-    assert shown == [[], [hints[0]], [hints[1]], [hints[1]], [hints[1]]]
+        shown.append([hint for hint in (CHANNELS, CONTIGUOUS, "exercises.solution('02.3')") if hint in out])
+    solution = "exercises.solution('02.3')"
+    assert shown == [[], [CHANNELS], [], [CONTIGUOUS], [CHANNELS, solution], [CONTIGUOUS, solution]]
+
+
+def test_a_check_returns_what_a_grader_asks_for(capsys):
+    right, wrong = check("02.3", EXERCISES["02.3"].reference), check("02.3", not_contiguous)
+    assert right == Result("02.3", True) and wrong.exercise == "02.3" and not wrong.passed
+    assert (wrong.property, wrong.message[:16]) == ("it is contiguous in memory", "its strides are ")
+    assert capsys.readouterr().out == f"{right!r}\n{wrong!r}\n"
+    unwritten = check("02.3", lambda images, mean, std: None)
+    assert (unwritten.passed, unwritten.property) == (False, "it is written")
+
+
+def test_a_notebook_shows_a_result_once(capsys):
+    shell = InteractiveShell.instance()
+    try:
+        shell.push({"check": check, "mine": not_contiguous})
+        for cell, times in (("check('02.3', mine)", 1), ("a = check('02.3', mine)", 1), ("a", 1), ("a.passed", 0)):
+            shell.run_cell(cell, store_history=True)
+            assert capsys.readouterr().out.count("not yet") == times, cell
+    finally:
+        InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize(
+    "number, function, message",
+    [
+        ("02.3", lambda images, mean, std: np.multiply(images, 0, out=images), "images changed"),
+        ("03.3", lambda losses, patience, epsilon: losses.clear(), "losses changed"),
+        ("06.2", lambda puzzles, random_trunk, train: puzzles["initial"].pop("fc6"), "puzzles changed"),
+        ("06.1", lambda net, shapes: net.layer.pop().name, "net changed"),
+    ],
+)
+def test_an_input_that_was_changed_is_said_whatever_it_is(number, function, message):
+    found = unmet(number, lambda *inputs: (function(*inputs), 1))
+    assert (found.property, found.message) == ("the inputs stay as they were", message)
+
+
+def test_hash_is_pythons_own_again_after_a_check():
+    assert unmet("03.2", EXERCISES["03.2"].reference) is None and "hash" not in vars(n03_last_layer)
 
 
 def test_what_was_tried_is_remembered_by_a_later_kernel(runs, capsys):
@@ -190,6 +266,22 @@ def test_what_was_passed_comes_back_from_the_copies_and_does_without_them(runs, 
     assert exercises.progress().loc["01.3", "state"] == "open"
     shutil.rmtree(tmp_path / "drive")
     (tmp_path / "drive").touch()
+    check("01.3", n01_puzzles.normalise)
+    assert exercises.progress().loc["01.3", "state"] == "passed"
+
+
+def test_progress_that_cannot_be_written_is_remembered_by_this_kernel(runs, monkeypatch, capsys):
+    """In a folder that a teacher shares, read-only; as root nothing is, so writing itself fails here."""
+    refused = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(engine.course, "write_atomically", Mock(side_effect=refused))
+    for _ in range(2):
+        check("02.3", not_contiguous)
+    out = capsys.readouterr().out
+    assert out.count(f"{runs / 'exercises'} cannot be written to") == 1 and CONTIGUOUS in out
+    exercises.solution("02.3")
+    assert exercises.progress().loc["02.3"].tolist()[1:] == ["tried", 2, "yes"]
+    runs.parent.joinpath("file").touch()
+    monkeypatch.setenv("JIGSAW_RUNS", str(runs.parent / "file"))
     check("01.3", n01_puzzles.normalise)
     assert exercises.progress().loc["01.3", "state"] == "passed"
 
