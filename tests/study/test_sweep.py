@@ -3,12 +3,17 @@
 import functools
 import multiprocessing
 import os
+import pathlib
 import signal
+import subprocess
+import sys
 import time
 
+from conftest import ROOT
 from dask.distributed import Client, LocalCluster
+from small_training import assert_same, fit
 
-from helpers import limits
+from helpers import limits, solver
 from helpers.study import __main__ as command, plan
 from helpers.study.sweep import NET, sweep
 
@@ -93,6 +98,40 @@ def test_the_workers_of_a_running_scheduler_are_used(tmp_path):
         with Client(cluster) as client:
             (worker,) = client.run(os.getpid).values()
     assert failed == {} and {times(tmp_path, name)[2] for name in (HEADS[0], NETS[1])} == {str(worker)}
+
+
+def trained(planned, folder):
+    """The losses of a small training, by a run's name."""
+    from small_training import fit
+
+    run = fit(folder / planned.name)
+    (folder / f"{planned.name}.txt").write_text(str(run.history.training_loss.tolist()))
+    return planned.name
+
+
+def test_workers_that_a_clusters_launcher_starts_train_each_by_itself(tmp_path):
+    """`mpiexec -n 2 dask worker ...`: the launcher's variables do not make one training of two."""
+    function = functools.partial(trained, folder=tmp_path / "cluster")
+    (tmp_path / "cluster").mkdir()
+    bin_ = pathlib.Path(sys.executable).parent
+    options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--resources", "net=1"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "study")))
+    }
+    with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
+        workers = [bin_ / "mpiexec", "-n", "2", bin_ / "dask", "worker", cluster.scheduler_address, *options]
+        with subprocess.Popen(workers, env=environment, stderr=subprocess.DEVNULL) as launcher:
+            try:
+                with Client(cluster) as client:
+                    client.wait_for_workers(2, timeout=60)
+                assert sweep(planned(*HEADS), function, scheduler=cluster.scheduler_address) == {}
+            finally:
+                launcher.terminate()
+    alone = solver.load(tmp_path / "cluster" / HEADS[0])
+    assert {(tmp_path / "cluster" / f"{name}.txt").read_text() for name in HEADS} == {
+        str(alone.history.training_loss.tolist())
+    }
+    assert_same(fit(tmp_path / "alone"), alone)
 
 
 def test_the_commands_exit_status_says_that_a_run_failed(monkeypatch, capsys):
