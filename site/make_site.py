@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -140,14 +141,15 @@ def page(notebook, folder):
         kept = []
         for output in cell.outputs:
             shown = output.get("data", {})
-            if "application/vnd.jupyter.widget-view+json" in shown:
-                continue
+            if "application/vnd.jupyter.widget-view+json" in shown or shown == {"text/plain": ""}:
+                continue  # the latter: the place of a curve while the net trained
             if "text/markdown" in shown:
                 shown["text/markdown"] = relinked(shown["text/markdown"], f"notebooks/{notebook.name}", output=True)
             if "text/html" in shown:
                 shown["text/html"] = pictures(shown["text/html"], folder, lambda: f"{chapter}.{next(count)}. ")
             kept.append(output)
         cell.outputs = kept
+        CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # of a progress bar the last state
     return executed
 
 
