@@ -32,6 +32,7 @@ DATA = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
 IMAGE = re.compile(
     rf'(<picture><source [^>]*>)?<img src="{DATA.pattern}" alt="([^"]*)" (width="\d+" height="\d+")[^>]*>(</picture>)?'
 )
+EXPLORER = re.compile(r'<div class="twin-\w+" data-caption="([^"]*)">')
 LINK = re.compile(r"(?<!!)\[([^][]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 BADGE = re.compile(r"\[!\[([^]]*)\]\([^)]*\)\]\(([^)]*)\)")
 # Pages besides the notebooks: file in the repository, name on the site.
@@ -109,10 +110,10 @@ def pictures(text, folder, number):
     def filed(text):
         return DATA.sub(lambda match: saved(base64.b64decode(match[1]), folder), text)
 
-    if 'class="twin-' in text:
+    if explorer := EXPLORER.search(text):
         text = filed(text)
         text = text.replace('decoding="sync"', 'loading="lazy"')
-        words = f"<figcaption><b>Figure {number()}</b>An explorer.</figcaption>"
+        words = f"<figcaption><b>Figure {number()}</b>{explorer[1]}</figcaption>"
         return f'<figure class="course explorer">{text}{words}</figure>'
 
     def figure(match):

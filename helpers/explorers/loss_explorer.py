@@ -60,8 +60,11 @@ def losses(runs, starts=None):
         )
 
     adjust("by")
-    travels = {"patience": sorted({*range(8), recipe["patience"]})}
-    return Explorer(controls, [curves, words], adjust, travels=travels)
+    travels = {"patience": sorted({*range(6), recipe["patience"]})} | ({"log": [False, True]} if several else {})
+    caption = (
+        f"Loss per epoch of {' and '.join(runs)}, and where the early-stopping rule ends it with another patience."
+    )
+    return Explorer(controls, [curves, words], caption, adjust, travels=travels)
 
 
 def _lines(run, quantity, by, smoothing):
