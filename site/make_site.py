@@ -55,6 +55,7 @@ OPEN_TO_ALL = (
     ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     ('<table class="docutils', '<table tabindex="0" class="docutils'),
 )
+EMPTY_HEADER = re.compile(r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>")  # a table's corner, which is no header
 ADDRESS = badges.declared()
 CONTENTS = {
     "The course": sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")),
@@ -260,7 +261,7 @@ def main(executed, out):
         text = path.read_text(encoding="utf-8")
         for old, new in OPEN_TO_ALL:
             text = text.replace(old, new)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(EMPTY_HEADER.sub("<td></td>", text), encoding="utf-8")
     shutil.rmtree(source)
     print("| page | text, kB | pictures | pictures, kB |\n|---|---|---|---|")
     for name in sum(CONTENTS.values(), ["index"]):
