@@ -55,6 +55,11 @@ OPEN_TO_ALL = (
     ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     ('<table class="docutils', '<table tabindex="0" class="docutils'),
 )
+# A table that a cell made of Markdown, as Sphinx writes it; a pandas table has no wrapper.
+OF_MARKDOWN = re.compile(
+    r'(?<=<div class="cell_output docutils container">\n)<div class="table-wrapper[^>]*>\n<table.*?</table>\n</div>',
+    re.DOTALL,
+)
 EMPTY_HEADER = re.compile(r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>")  # a table's corner, which is no header
 ADDRESS = badges.declared()
 CONTENTS = {
@@ -175,6 +180,19 @@ def table(rows, labels):
     return f'<table class="cards"><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>\n'
 
 
+def cards(match):
+    """A table of OF_MARKDOWN as `table` makes them."""
+    head, *rows = re.findall(r"<tr\b.*?</tr>", match[0], re.DOTALL)
+    labels = {str(number): label for number, label in enumerate(_cells(head))}
+    return table([dict(zip(labels, _cells(row))) for row in rows], labels)
+
+
+def _cells(row):
+    """The contents of a row's cells, of which each is a paragraph."""
+    cells = re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+    return [cell.removeprefix("<p>").removesuffix("</p>") for cell in cells]
+
+
 def ledger():
     """The ledger as a page."""
     rows = study.ledger.table().to_dict("records")
@@ -259,6 +277,7 @@ def main(executed, out):
     shutil.copytree(conf / "images", out / "images")
     for path in out.glob("*.html"):
         text = path.read_text(encoding="utf-8")
+        text = OF_MARKDOWN.sub(cards, text)
         for old, new in OPEN_TO_ALL:
             text = text.replace(old, new)
         path.write_text(EMPTY_HEADER.sub("<td></td>", text), encoding="utf-8")

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from helpers import jigsaw
 from helpers.plots.pages import LINE, TITLE, WIDE, headline, page
-from helpers.plots.style import COLOURS, ORANGE, SPLITS, VERMILLION, hues, styled
+from helpers.plots.style import GREY, ORANGE, SPLITS, VERMILLION, hues, styled
 
 PLOT = 3.15  # inches, the height of a plot without its labels
 
@@ -236,14 +236,15 @@ def hamming_histogram(distances):
 def histogram(values, axis="value", bins=80, splits=None):
     """Distributions one under the other on one axis, with mean and standard deviation.
 
-    values: {label: any array}. splits: {label: "training", "validation" or "test"}, which gives them their colours.
+    values: {label: any array}. splits: {label: "training", "validation" or "test"}, which gives them their colours;
+    those without are grey.
     """
     hue = {label: SPLITS[split] for label, split in (splits or {}).items()}
     figure = Figure(figsize=(8, 1.1 + 1.3 * len(values)))
     panels = np.atleast_1d(figure.subplots(len(values), sharex=True))
-    for i, (axes, (label, numbers)) in enumerate(zip(panels, values.items())):
+    for axes, (label, numbers) in zip(panels, values.items()):
         numbers = np.ravel(numbers)
-        axes.hist(numbers, bins=bins, density=True, color=hue.get(label, COLOURS[i % len(COLOURS)]))
+        axes.hist(numbers, bins=bins, density=True, color=hue.get(label, GREY))
         mean = round(float(numbers.mean()), 2) + 0.0  # no "-0.00"
         axes.set_title(f"{label}: mean {mean:.2f}, standard deviation {numbers.std():.2f}", fontsize=11)
         axes.set_yticks([])

@@ -124,6 +124,9 @@ def test_tables_that_a_cell_makes_are_tables(executed, site):
     assert len(tables) == len(of_markdown) + len(of_pandas)
     rows = [table.find_all("tr") for table in tables]
     assert len(of_markdown[0].strip().splitlines()) - 1 in map(len, rows), "a row of the ledger is missing"
+    (ledger,) = page.select(".cell_output table.cards")  # cards on a phone, whose labels come from the head
+    labels = [cell.get_text() for cell in ledger.thead.find_all("th")]
+    assert all([cell["data-label"] for cell in row.find_all("td")] == labels for row in ledger.tbody.find_all("tr"))
     for path in site.glob("*.html"):
         page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
         assert not [text for text in page.find_all("p") if re.search(r"\|\s*:?-{3,}", text.get_text())], path.name
