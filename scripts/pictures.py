@@ -93,6 +93,7 @@ def figures():
     by_layer = study.over_seeds(rows.query("section in ['feature', 'last layer']"), ["start", "feature"])
     names = {"jigsaw": "puzzles, shipped"} | {task: task for task in study.plan.TASKS} | {"he": "random"}
     names = {start: words for start, words in names.items() if start in by_layer.index}
+    came_from = {words: study.LEARNT_FROM[start] for start, words in names.items()}
     budgets = rows.query("section in ['labels', 'last layer']").fillna({"per_class": 425})
     by_labels = study.over_seeds(budgets, ["start", "per_class"])
     starts = {"puzzles, shipped": "fine_tune_jigsaw", "random": "scratch"}
@@ -103,26 +104,29 @@ def figures():
             "which layer is worth most?",
             "layer that a linear classifier reads",
             {words: by_layer.loc[start, "accuracy"].reindex(layers) for start, words in names.items()},
+            came_from,
         ),
         "labels": small(
             "with fewer labels?",
             "labelled images per class",
             {words: by_labels.loc[start, "accuracy"].rename(index="{:.0f}".format) for start, words in names.items()},
+            came_from,
         ),
         "epochs": small(
             "when all layers learn?",
             "epoch (validation)",
             {words: history["validation_accuracy"] for words, history in tuned.items()},
+            came_from,
         ),
     }
 
 
-def small(title, xlabel, curves):
-    """A figure of accuracies, {start: Series}."""
+def small(title, xlabel, curves, starts):
+    """A figure of accuracies, {words: Series}; starts: {words: start}, see style.hues."""
     with rc_context(style.COURSE | {"font.size": 12}):
         figure = Figure(figsize=(4, 3), layout="constrained")
         axes = figure.add_subplot(xlabel=xlabel, ylabel="accuracy (%)", title=title)
-        for marker, (words, curve), hue in zip("osDv^", curves.items(), style.hues(curves).values()):
+        for marker, (words, curve), hue in zip("osDv^", curves.items(), style.hues(curves, starts).values()):
             axes.plot(curve.index, 100 * curve, marker=marker, color=hue, label=words)
         axes.legend(loc="best", ncols=1 + (len(curves) > 2), fontsize=10)
         axes.set_ylim(0, 60)

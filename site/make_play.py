@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import tarfile
@@ -117,5 +118,6 @@ def make(folder):
 
 
 def page(words):
-    """The page's Markdown. words: what `make` says."""
-    return (HERE / "play.md").read_text(encoding="utf-8").replace("WORDS", words)
+    """The page's Markdown. words: what `make` says, with the size in it."""
+    size = re.search(r"([\d.]+) MB", words)[1]
+    return (HERE / "play.md").read_text(encoding="utf-8").replace("WORDS", words).replace("SIZE", size)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -31,6 +32,7 @@ DATA = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
 IMAGE = re.compile(
     rf'(<picture><source [^>]*>)?<img src="{DATA.pattern}" alt="([^"]*)" (width="\d+" height="\d+")[^>]*>(</picture>)?'
 )
+EXPLORER = re.compile(r'<div class="twin-\w+" data-caption="([^"]*)">')
 LINK = re.compile(r"(?<!!)\[([^][]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 BADGE = re.compile(r"\[!\[([^]]*)\]\([^)]*\)\]\(([^)]*)\)")
 # Pages besides the notebooks: file in the repository, name on the site.
@@ -53,6 +55,12 @@ OPEN_TO_ALL = (
     ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     ('<table class="docutils', '<table tabindex="0" class="docutils'),
 )
+# A table that a cell made of Markdown, as Sphinx writes it; a pandas table has no wrapper.
+OF_MARKDOWN = re.compile(
+    r'(?<=<div class="cell_output docutils container">\n)<div class="table-wrapper[^>]*>\n<table.*?</table>\n</div>',
+    re.DOTALL,
+)
+EMPTY_HEADER = re.compile(r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>")  # a table's corner, which is no header
 ADDRESS = badges.declared()
 CONTENTS = {
     "The course": sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")),
@@ -108,10 +116,10 @@ def pictures(text, folder, number):
     def filed(text):
         return DATA.sub(lambda match: saved(base64.b64decode(match[1]), folder), text)
 
-    if 'class="twin-' in text:
+    if explorer := EXPLORER.search(text):
         text = filed(text)
         text = text.replace('decoding="sync"', 'loading="lazy"')
-        words = f"<figcaption><b>Figure {number()}</b>An explorer.</figcaption>"
+        words = f"<figcaption><b>Figure {number()}</b>{explorer[1]}</figcaption>"
         return f'<figure class="course explorer">{text}{words}</figure>'
 
     def figure(match):
@@ -140,14 +148,15 @@ def page(notebook, folder):
         kept = []
         for output in cell.outputs:
             shown = output.get("data", {})
-            if "application/vnd.jupyter.widget-view+json" in shown:
-                continue
+            if "application/vnd.jupyter.widget-view+json" in shown or shown == {"text/plain": ""}:
+                continue  # the latter: the place of a curve while the net trained
             if "text/markdown" in shown:
                 shown["text/markdown"] = relinked(shown["text/markdown"], f"notebooks/{notebook.name}", output=True)
             if "text/html" in shown:
                 shown["text/html"] = pictures(shown["text/html"], folder, lambda: f"{chapter}.{next(count)}. ")
             kept.append(output)
         cell.outputs = kept
+        CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, 0)  # of a progress bar the last state
     return executed
 
 
@@ -169,6 +178,19 @@ def table(rows, labels):
         for row in rows
     )
     return f'<table class="cards"><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>\n'
+
+
+def cards(match):
+    """A table of OF_MARKDOWN as `table` makes them."""
+    head, *rows = re.findall(r"<tr\b.*?</tr>", match[0], re.DOTALL)
+    labels = {str(number): label for number, label in enumerate(_cells(head))}
+    return table([dict(zip(labels, _cells(row))) for row in rows], labels)
+
+
+def _cells(row):
+    """The contents of a row's cells, of which each is a paragraph."""
+    cells = re.findall(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", row, re.DOTALL)
+    return [cell.removeprefix("<p>").removesuffix("</p>") for cell in cells]
 
 
 def ledger():
@@ -255,9 +277,10 @@ def main(executed, out):
     shutil.copytree(conf / "images", out / "images")
     for path in out.glob("*.html"):
         text = path.read_text(encoding="utf-8")
+        text = OF_MARKDOWN.sub(cards, text)
         for old, new in OPEN_TO_ALL:
             text = text.replace(old, new)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(EMPTY_HEADER.sub("<td></td>", text), encoding="utf-8")
     shutil.rmtree(source)
     print("| page | text, kB | pictures | pictures, kB |\n|---|---|---|---|")
     for name in sum(CONTENTS.values(), ["index"]):

@@ -51,6 +51,8 @@ def activations(layers, branch, examples, class_names, images=16):
             controls["image"].value = len(names) - 1
         for control, size in zip(("channel", "row", "column"), shown().shape):
             controls[control].max = size - 1
+        if name == "blob":  # another blob's channels are others: begin with the one that answers most
+            controls["channel"].value = int(shown().max(axis=(1, 2)).argmax())
         if name in ("row", "column"):
             controls["strongest"].value = False
         if controls["strongest"].value:
@@ -97,4 +99,9 @@ def activations(layers, branch, examples, class_names, images=16):
 
     adjust("blob")
     travels = {"blob": [name for name in looks[0].blobs if name.startswith(("conv", "pool5"))]}
-    return Explorer(controls, [seen, channels, unit, classes, words], adjust, (channels, select), travels=travels)
+    caption = (
+        "An image on its way through the branch: what one unit sees of it, all channels of a blob, the strongest of "
+        "them enlarged, and the likeliest classes with what they depend on."
+    )
+    panels = [seen, channels, unit, classes, words]
+    return Explorer(controls, panels, caption, adjust, (channels, select), travels=travels)

@@ -86,7 +86,8 @@ def contest(photos, permutations, guess, plain=False, seed=0):
 
     deal()
     panels, twin = [game.tiles, game.network, game.confidence, game.words], [game.dealt, game.words]
-    explorer = Explorer(controls, panels, change, twin=twin)
+    caption = "A puzzle to solve before the network does: nine shuffled tiles of a photograph."
+    explorer = Explorer(controls, panels, caption, change, twin=twin)
     explorer.views["words"].layout.flex = "1 1 100%"  # below the pictures
     arrange()
     return explorer
@@ -183,7 +184,7 @@ class Game:
         over = len(self.results["you"])
         if not over:
             return ""
-        head = "<th></th><th scope='col'>puzzles solved</th><th scope='col'>tiles in place</th>"
+        head = "<th scope='col'>player</th><th scope='col'>puzzles solved</th><th scope='col'>tiles in place</th>"
         rows = "".join(
             f"<tr><th scope='row'>{player}</th><td>{sum(bool(places.all()) for places in results)} of {over}</td>"
             f"<td>{np.sum(results)} of {9 * over}</td></tr>"

@@ -61,15 +61,16 @@ class Explorer(VBox):
         width and height.
     twin: panels without parameters, drawn instead of the others for readers without a kernel.
     travels: {name of a control: values} that those readers can choose from, see still.page.
+    caption: what it shows, in a sentence or two.
 
     Controls are children of the box `above`, pictures (`views`, by panel) of the box `below`; either can be given
     others. An exception in a callback is shown under the controls, where an executed notebook keeps it for
     scripts/notebook_errors.py; without a notebook it is raised as usual.
     """
 
-    def __init__(self, controls, panels, adjust=lambda name: None, clicked=None, twin=(), travels=None):
+    def __init__(self, controls, panels, caption, adjust=lambda name: None, clicked=None, twin=(), travels=None):
         self.controls, self.panels = controls, {panel.__name__: panel for panel in panels}
-        self.twin, self.travels, self.adjust = twin, travels or {}, adjust
+        self.twin, self.travels, self.adjust, self.caption = twin, travels or {}, adjust, caption
         self.views = {name: HTML(layout=Layout(max_width="100%", margin="0 12px 8px 0")) for name in self.panels}
         self._drawn, self._busy = {}, False
         self.name = uuid.uuid4().hex  # in CSS classes, which are the whole page's
@@ -125,7 +126,8 @@ class Explorer(VBox):
         """The explorer as HTML for a page without a kernel, see still.page."""
         self._busy = True  # no control draws while it goes through the states
         try:
-            return still.page(self.name, self.twin or self.panels.values(), self.controls, self.travels, self.adjust)
+            panels = self.twin or self.panels.values()
+            return still.page(self.name, panels, self.caption, self.controls, self.travels, self.adjust)
         finally:
             self._busy = False
 

@@ -19,7 +19,7 @@ ORDERS = ["number", "norm", "colourfulness", "change"]
 END = ("the end", "end")  # on the slider over recorded epochs: the weights that the network ended with
 
 
-def filters(networks, branch=None, examples=None, before=None, epochs=None):
+def filters(networks, branch=None, examples=None, before=None, epochs=None, network=None, scaling="each"):
     """The filters of every convolution, a second network beside the first, one filter enlarged and what it likes.
 
     networks: {label: {layer: [weights, bias]}}, all of the same shapes; shown are the convolutions that all have.
@@ -27,6 +27,8 @@ def filters(networks, branch=None, examples=None, before=None, epochs=None):
         patches that excite each filter most when this is made (seconds); without them no patches are shown.
     before: label of the network to which `change` refers; the first where None.
     epochs: {label: {epoch: conv1's weights}}, recorded during trainings: a slider runs over them.
+    network, scaling: what it begins with: a label, the first where None; "each" filter by itself, or "shared", one
+        scale for all.
     """
     panels = FilterPanels(
         networks,
@@ -40,11 +42,11 @@ def filters(networks, branch=None, examples=None, before=None, epochs=None):
     layers = [layer for layer in nets.CONVOLUTIONS if all(layer in own for own in networks.values())]
     controls = {
         "layer": choice("layer", layers),
-        "network": choice("network", list(networks)),
+        "network": choice("network", list(networks), network),
         "beside": choice("beside it", [ALONE, *networks]),
         "paired": tick("pair by best match"),
         "order": choice("order by", ORDERS),
-        "scaling": choice("scale", SCALINGS),
+        "scaling": choice("scale", SCALINGS, scaling),
         "channel": stops("input channel", COLOURS),
         "epoch": stops("after epoch", [END]),
         "place": slider("filter at place", 0, 0, len(first) - 1),
@@ -74,7 +76,9 @@ def filters(networks, branch=None, examples=None, before=None, epochs=None):
     travels = (
         {"epoch": [*recorded[:-1][:9], "end"]} if len(recorded) > 1 else {"order": list(controls["order"].options)}
     )
-    return Explorer(controls, shown, adjust, (panels.grid, select), travels=travels)
+    liked = ", and the patches that excite it most" if branch else ""
+    caption = f"The filters of a convolution ({', '.join(networks)}), one of them enlarged with its spectrum{liked}."
+    return Explorer(controls, shown, caption, adjust, (panels.grid, select), travels=travels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,15 +9,15 @@ EPSILONS = (0.0, 0.0001, 0.001, 0.003, 0.01, 0.03, 0.1)  # nats
 NONE, ALL = "none", "all"
 
 
-def losses(runs):
+def losses(runs, starts=None):
     """The curves of one or several trainings, and the early-stopping rule played again with other settings.
 
-    runs: a solver.Run or records.Record, or {label: such}.
+    runs: a solver.Run or records.Record, or {label: such}. starts: {label: start}, see style.hues.
     """
     runs = runs if isinstance(runs, dict) else {"this training": runs}
     first = next(iter(runs))
     recipe = runs[first].result["settings"]["recipe"]
-    colours = hues(runs)
+    colours = hues(runs, starts)
     several = [ALL] if len(runs) > 1 else []
     controls = {
         "shown": choice("training", [*several, *runs]),
@@ -60,8 +60,11 @@ def losses(runs):
         )
 
     adjust("by")
-    travels = {"patience": sorted({*range(8), recipe["patience"]})}
-    return Explorer(controls, [curves, words], adjust, travels=travels)
+    travels = {"patience": sorted({*range(6), recipe["patience"]})} | ({"log": [False, True]} if several else {})
+    caption = (
+        f"Loss per epoch of {' and '.join(runs)}, and where the early-stopping rule ends it with another patience."
+    )
+    return Explorer(controls, [curves, words], caption, adjust, travels=travels)
 
 
 def _lines(run, quantity, by, smoothing):

@@ -82,7 +82,8 @@ def mistakes(probabilities, images, labels, class_names):
         )
 
     travels = {"frequent": [cell for _, cell in frequent[:TRAVEL]]} if frequent else {}
-    return Explorer(controls, [matrix, images_beside, words], adjust, (matrix, select), travels=travels)
+    caption = f"Which of {len(names)} classes are taken for which, and the images behind one cell of the matrix."
+    return Explorer(controls, [matrix, images_beside, words], caption, adjust, (matrix, select), travels=travels)
 
 
 def _frequent(counts, names, most=30):

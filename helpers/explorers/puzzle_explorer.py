@@ -40,5 +40,6 @@ def puzzles(photos, cell=jigsaw.CELL):
         "grey": tick("grey"),
         "normalised": tick("each tile normalised"),
     }
-    travels = {"tile": [jigsaw.TILE, cell], "normalised": [False, True], "permutation": list(range(4))}
-    return Explorer(controls, [where, puzzle], travels=travels)
+    travels = {"tile": [jigsaw.TILE, cell], "normalised": [False, True], "grey": [False, True], "permutation": [0, 1]}
+    caption = "A photograph with nine cells and a tile in each, and the puzzle that these tiles make."
+    return Explorer(controls, [where, puzzle], caption, travels=travels)

@@ -79,4 +79,5 @@ def learning_rates(batches, presets=recipes.REPORT):
         )
 
     adjust("preset")
-    return Explorer(controls, [rates, words], adjust, travels={"gamma": GAMMAS})
+    caption = f"The learning rate that one policy gives, epoch by epoch, on {' and on '.join(batches)}."
+    return Explorer(controls, [rates, words], caption, adjust, travels={"gamma": GAMMAS})

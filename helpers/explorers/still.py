@@ -27,8 +27,8 @@ def as_html(shown, form="png"):
     return style.img(figure, alt, form)
 
 
-def page(name, panels, controls, travels, adjust):
-    """An explorer without its kernel as HTML, in an element of class twin-<name>.
+def page(name, panels, caption, controls, travels, adjust):
+    """An explorer without its kernel as HTML, in an element of class twin-<name> that carries the caption as data.
 
     panels, controls: as Explorer has them. travels: {name of a control: values}; each combination of them is a state
     whose pictures go with the page. adjust(name) is called for each control that is set, as when a reader sets it.
@@ -65,7 +65,7 @@ def page(name, panels, controls, travels, adjust):
     form = "".join(_control(controls[one], list(words[one].values()), words[one][before[one]]) for one in travels)
     moving = f'<form hidden style="{ROW}; margin-bottom: 8px">{form}</form>' if travels else ""
     return (
-        f'<div class="twin-{name}">{moving}<div style="{ROW}">{shown}</div>'
+        f'<div class="twin-{name}" data-caption="{html.escape(caption)}">{moving}<div style="{ROW}">{shown}</div>'
         f"<p><small>{SOME if travels else STILL}</small></p>{_script(pictures, states) if travels else ''}</div>"
     )
 

@@ -19,7 +19,7 @@ from helpers.plots.pages import (
     shortened,
     write,
 )
-from helpers.plots.style import BLACK, BLUE, GREY, SPLITS, hue_of, styled
+from helpers.plots.style import BLACK, GREY, SPLITS, STARTS, starts_of, styled
 
 NAME = 0.15  # inches that a class needs for its name beside a confusion matrix
 COUNT = 0.25  # inches that it needs for its counts
@@ -141,7 +141,7 @@ def bars_of(figure, width, names, shares):
 
 
 @styled
-def bars(labels, values, errors=None, chance=None, reported=None, axis="test accuracy (%)", percent=True):
+def bars(labels, values, errors=None, chance=None, reported=None, axis="test accuracy (%)", percent=True, starts=None):
     """Results to compare as horizontal bars, the first at the top, each with its number.
 
     Where all of them are accuracies above 90 %, they are dots on a scale from there: bars would all look full.
@@ -150,6 +150,8 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     errors: half-widths of error bars, NaN for none. chance: one number, a dotted line. reported: one number per label,
     None where the report has none, drawn as diamonds. percent: all of these are in [0, 1]; False draws numbers as they
     are, in millions with one decimal where they reach one.
+    starts: {label: start} or one for all, what the weights behind a bar came from, see style.hues; bars of none are
+    grey.
     """
     pair = values if isinstance(values, dict) else {"values": values}
     for name, given in {**pair, "errors": errors, "reported": reported}.items():
@@ -163,8 +165,7 @@ def bars(labels, values, errors=None, chance=None, reported=None, axis="test acc
     figure = Figure(figsize=(8, 1.1 + 0.34 * len(labels)))
     axes = figure.add_subplot(xlabel=f"{axis} (million)" if million else axis)
     left = 90 if percent and np.nanmin([values, told, *first]) > 90 else 0
-    told_apart = any(map(hue_of, labels))
-    colours = [hue_of(label) or GREY if told_apart else BLUE for label in labels]
+    colours = [STARTS.get(start, GREY) for start in starts_of(labels, starts)]
     if first:
         axes.hlines(places, *first, values, color=colours, linewidth=2)
         for dots, name, fill in zip((*first, values), pair, (colours, "white")):
@@ -208,7 +209,7 @@ def _number(value, percent, million):
 def turntable(splits):
     """Which views of a turning object lie in which split: a circle per way of splitting, a mark per view.
 
-    splits: {title: {name of the split: angles in degrees}}; each split has a circle, a marker and a
+    splits: {title: {"training", "validation" or "test": angles in degrees}}; each split has a circle, a marker and a
     colour (style.SPLITS) of its own.
     """
     figure = Figure(figsize=(4.6 * len(splits), 4.6))
@@ -220,7 +221,7 @@ def turntable(splits):
                 np.full(len(angles), radius),
                 marker,
                 markersize=5,
-                color=hue_of(name, SPLITS),
+                color=SPLITS[name],
                 label=name,
             )
         axes.set_title(title, loc="center")

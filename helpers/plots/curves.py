@@ -13,12 +13,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from helpers import jigsaw
 from helpers.plots.pages import LINE, TITLE, WIDE, headline, page
-from helpers.plots.style import COLOURS, ORANGE, SPLITS, VERMILLION, hue_of, hues, styled
+from helpers.plots.style import GREY, ORANGE, SPLITS, VERMILLION, hues, styled
 
 PLOT = 3.15  # inches, the height of a plot without its labels
 
 
-def losses(history, best_epoch=None, reported=None, title=None, before=None, log=False):
+def losses(history, best_epoch=None, reported=None, title=None, before=None, log=False, starts=None):
     """Training (solid) and validation (dashed) loss per epoch: Figures 4, 6, 10 and 11 of the report.
 
     history: a DataFrame of history.csv, or {label: DataFrame} to lay several runs over each other.
@@ -26,6 +26,7 @@ def losses(history, best_epoch=None, reported=None, title=None, before=None, log
     reported: the number of epochs the report's training ran, drawn as a vertical line.
     before: the validation loss before the first epoch, drawn at epoch 0; {label: loss} for several runs.
     log: a log scale, where the first epochs' losses would flatten the rest.
+    starts: {label: start} or one for all, what the runs' weights came from, which says their colours; see style.hues.
     Raises ValueError for a history that is empty or lacks a column.
     """
     runs, ended = _runs(history, "loss", 1), f"the report's run ended (epoch {reported})"
@@ -35,16 +36,17 @@ def losses(history, best_epoch=None, reported=None, title=None, before=None, log
         ]
     ends = {ended: reported} if reported is not None else {}
     axis = "mean cross-entropy loss" + " (log scale)" * log
-    return curves(runs, "epoch", axis, title, log, best_epoch, ends=ends)
+    return curves(runs, "epoch", axis, title, log, best_epoch, ends=ends, starts=starts)
 
 
-def accuracy(history, best_epoch=None, reported=None, chance=None, title=None):
+def accuracy(history, best_epoch=None, reported=None, chance=None, title=None, starts=None):
     """Training (solid) and validation (dashed) accuracy per epoch; arguments as in `losses`.
 
     reported: the report's test accuracy, chance: that of guessing; both in [0, 1], drawn as horizontal lines.
     """
     levels = {"reported test accuracy": reported, "chance": chance}
-    return curves(_runs(history, "accuracy", 100), "epoch", "accuracy (%)", title, best=best_epoch, levels=levels)
+    runs = _runs(history, "accuracy", 100)
+    return curves(runs, "epoch", "accuracy (%)", title, best=best_epoch, levels=levels, starts=starts)
 
 
 def puzzle_accuracy(history, chance, best_epoch=None):
@@ -67,7 +69,20 @@ def _runs(history, quantity, scale):
 
 
 @styled
-def curves(runs, xlabel, ylabel, title=None, log=False, best=None, levels=(), ends=(), rule=None, rates=False, room=0):
+def curves(
+    runs,
+    xlabel,
+    ylabel,
+    title=None,
+    log=False,
+    best=None,
+    levels=(),
+    ends=(),
+    rule=None,
+    rates=False,
+    room=0,
+    starts=None,
+):
     """Training (solid) and validation (dashed) of several runs, the early-stopping rule on one, learning rates.
 
     runs: {label: {"training": (x, y), "validation": (x, y), "learning rate": (x, y), "colour": where it is known}}.
@@ -75,9 +90,10 @@ def curves(runs, xlabel, ylabel, title=None, log=False, best=None, levels=(), en
     ends: {words: x}, vertical ones.
     rule: (x of the best epoch, best value, epsilon, [(left, right, share of patience used)], x of the stop or None).
     rates: learning rates dotted, on a second axis, log scale. room: for so many entries of the legend, at least.
+    starts: {label: start}, see style.hues.
     """
     figure, axes = _chart(xlabel, ylabel, log)
-    several, hue = len(runs) > 1, hues(runs)
+    several, hue = len(runs) > 1, hues(runs, starts)
     for label, run in runs.items():
         look = {"color": run.get("colour", hue[label]), "marker": "o" if len(run["training"][0]) <= 30 else None}
         axes.plot(*run["training"], label=label if several else "training", **look)
@@ -139,15 +155,15 @@ def _draw_rule(axes, best_x, best, epsilon, waits, stop_x):
 
 
 @styled
-def per_epoch(table, axis, title=None, zoom=False):
+def per_epoch(table, axis, title=None, zoom=False, starts=None):
     """Shares that change from epoch to epoch, one line each: active units per layer, how far filters have moved.
 
     table: a DataFrame with a column "epoch", each other column a line in [0, 1]. axis: what they are shares of.
-    zoom: the axis begins near the lowest value instead of at 0, and says so.
+    zoom: the axis begins near the lowest value instead of at 0, and says so. starts: {column: start}, see style.hues.
     """
     figure, axes = _chart("epoch", axis)
     shares = table.set_index("epoch")
-    for marker, (label, hue) in zip("os^DvPX<", hues(shares).items()):
+    for marker, (label, hue) in zip("os^DvPX<", hues(shares, starts).items()):
         axes.plot(table["epoch"], 100 * shares[label], marker=marker, color=hue, label=label)
     axes.xaxis.get_major_locator().set_params(integer=True)
     if zoom:
@@ -161,15 +177,15 @@ def per_epoch(table, axis, title=None, zoom=False):
 
 
 @styled
-def against(curves, axis, chance=None, title=None):
+def against(curves, axis, chance=None, title=None, starts=None):
     """Test accuracy against what was varied, one curve for each start; the whisker is `half_width`.
 
     curves: {name: DataFrame with columns accuracy and half_width, in [0, 1], indexed by what was varied: numbers, which
     stand on a log scale, or words, which keep their order}; a NaN half_width (one seed) draws no whisker.
-    axis: what was varied. chance: accuracy of guessing.
+    axis: what was varied. chance: accuracy of guessing. starts: {name: start}, see style.hues.
     """
     figure, axes = _chart(axis, "test accuracy (%)")
-    for marker, (name, curve), hue in zip("os^DvP", curves.items(), hues(curves).values()):
+    for marker, (name, curve), hue in zip("os^DvP", curves.items(), hues(curves, starts).values()):
         halves = 100 * curve["half_width"].fillna(0)
         axes.errorbar(curve.index, 100 * curve["accuracy"], halves, marker=marker, color=hue, capsize=3, label=name)
     varied = np.unique(np.concatenate([curve.index for curve in curves.values()]))
@@ -217,13 +233,18 @@ def hamming_histogram(distances):
 
 
 @styled
-def histogram(values, axis="value", bins=80):
-    """Distributions one under the other on one axis, with mean and standard deviation. values: {label: any array}."""
+def histogram(values, axis="value", bins=80, splits=None):
+    """Distributions one under the other on one axis, with mean and standard deviation.
+
+    values: {label: any array}. splits: {label: "training", "validation" or "test"}, which gives them their colours;
+    those without are grey.
+    """
+    hue = {label: SPLITS[split] for label, split in (splits or {}).items()}
     figure = Figure(figsize=(8, 1.1 + 1.3 * len(values)))
     panels = np.atleast_1d(figure.subplots(len(values), sharex=True))
-    for i, (axes, (label, numbers)) in enumerate(zip(panels, values.items())):
+    for axes, (label, numbers) in zip(panels, values.items()):
         numbers = np.ravel(numbers)
-        axes.hist(numbers, bins=bins, density=True, color=hue_of(label, SPLITS) or COLOURS[i % len(COLOURS)])
+        axes.hist(numbers, bins=bins, density=True, color=hue.get(label, GREY))
         mean = round(float(numbers.mean()), 2) + 0.0  # no "-0.00"
         axes.set_title(f"{label}: mean {mean:.2f}, standard deviation {numbers.std():.2f}", fontsize=11)
         axes.set_yticks([])

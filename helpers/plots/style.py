@@ -11,7 +11,7 @@ from operator import attrgetter
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
-from matplotlib import rc_context, rc_params_from_file
+from matplotlib import colors, rc_context, rc_params_from_file
 from PIL import Image
 
 STYLE = pathlib.Path(__file__).with_name("course.mplstyle")
@@ -22,23 +22,55 @@ COURSE = rc_params_from_file(STYLE, use_default_template=False)  # read once: re
 COLOURS = COURSE["axes.prop_cycle"].by_key()["color"]
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY_BLUE, BLACK, YELLOW = COLOURS
 GREY = "#8C8C8C"
-# What a start is drawn in, all through the course: the first of these words that its name holds decides.
-GRAMMAR = {"random": ORANGE, "jigsaw": BLUE, "puzzle": BLUE, "rotation": PURPLE, "label": GREEN}
-
-SPLITS = {"train": BLUE, "validation": ORANGE, "test": PURPLE}  # likewise, where a data set's splits stand side by side
-
-
-def hue_of(label, grammar=GRAMMAR):
-    """What a grammar of colours says of a label, None where it says nothing."""
-    return next((hue for word, hue in grammar.items() if word in label.lower()), None)
+# What a start is drawn in, all through the course, and the splits of a data set where they stand side by side.
+STARTS = {"puzzles": BLUE, "random": ORANGE, "labels": GREEN, "rotations": PURPLE}
+SPLITS = {"training": SKY_BLUE, "validation": VERMILLION, "test": BLACK}
 
 
-def hues(labels):
-    """{label: colour}: what the grammar says, for one label each; the others get those that are left."""
-    named = {hue: label for label in reversed(list(labels)) if (hue := hue_of(label))}
-    named = {label: hue for hue, label in named.items()}
-    free = itertools.cycle(hue for hue in COLOURS if hue not in named.values())
-    return {label: named.get(label) or next(free) for label in labels}
+def starts_of(labels, starts):
+    """The start of each series, None where nothing is said of it; arguments and errors as in `hues`."""
+    given = [starts if isinstance(starts, str) else (starts or {}).get(label) for label in labels]
+    for label, start in zip(labels, given):
+        if start is not None and start not in STARTS:
+            raise ValueError(f"the start of {label!r} is given as {start!r}; it is one of {', '.join(STARTS)}")
+    return given
+
+
+def hues(labels, starts=None):
+    """The colour of each of several series.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        The series. Their words say nothing about their colours.
+    starts : dict or str, optional
+        {label: "puzzles", "random", "labels" or "rotations"}, what the weights of a series came from, or one start for
+        all. It may name more than these series; one that it lacks gets a colour that no start has. The second series
+        of a start has a lighter shade of its colour.
+
+    Returns
+    -------
+    dict
+        {label: colour}.
+
+    Raises
+    ------
+    ValueError
+        For a start that is none of these.
+    """
+    labels = list(labels)
+    given = starts_of(labels, starts)
+    free = itertools.cycle((SKY_BLUE, VERMILLION, GREY, YELLOW) if any(given) else COLOURS)
+    drawn, earlier = {}, []
+    for label, start in zip(labels, given):
+        drawn[label] = lighter(STARTS[start], earlier.count(start)) if start else next(free)
+        earlier.append(start)
+    return drawn
+
+
+def lighter(colour, steps):
+    """A colour, mixed with white in so many steps, hexadecimal."""
+    return colors.to_hex(1 - 0.6**steps * (1 - np.array(colors.to_rgb(colour)))).upper() if steps else colour
 
 
 def styled(draw):

@@ -20,6 +20,9 @@ FEW, PASSES = 25, 4  # labels per class of "few labels", and how often one of it
 # Caltech-101, and the labels of Tiny ImageNet
 TASKS = ("puzzles", "rotations", "labels")
 TRUNKS = {task: task for task in TASKS} | {"tiny_imagenet": "labels of Tiny ImageNet"}  # name: what it learnt
+# {start: what its weights were learnt from, if from anything}, in the words of plots.style.STARTS
+LEARNT_FROM = {"jigsaw": "puzzles", "he": "random", "gaussian": "random", "tiny_imagenet": "labels"}
+LEARNT_FROM |= {task: task for task in TASKS}
 # {name: that of seed 0}: each again from other initial weights and with other examples, `--seed` of helpers.pretext
 EACH_TRUNK = {f"{trunk}_seed{seed}" if seed else trunk: trunk for seed in SEEDS for trunk in TRUNKS}
 CHANGES = {  # of the last layer's recipe, one at a time: what a run's name says of it, and what its Planned does

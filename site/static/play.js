@@ -120,6 +120,10 @@ async function start() {
         say("Opened as a file, a page may load nothing. Serve the folder (python -m http.server) and open this page there.");
         return;
     }
+    say("Nothing has been loaded yet.");
+    element("ask").hidden = false;
+    await new Promise((wanted) => element("load").addEventListener("click", wanted, { once: true }));
+    element("ask").hidden = true;
     say("Loading the network …");
     const facts = await (await fetch(new URL("play.json", FOLDER))).json();
     const answer = await load();
@@ -175,6 +179,7 @@ async function start() {
         tell();
         element("inside").hidden = false;
         maps();
+        where.scrollIntoView({ block: "nearest" }); // on a phone it lies below the board
     }
 
     function tell() {

@@ -83,6 +83,22 @@ def test_every_control_changes_a_picture_over_its_range(name, make):
                 explorer.controls[other].value = value
 
 
+def test_activations_begin_with_the_channel_that_answers_most(make):
+    explorer = make["activations"]()
+    looks = explorer.panels["channels"].__closure__
+    looks = next(cell.cell_contents for cell in looks if isinstance(cell.cell_contents, list))
+    for blob in ("conv1_s1", "conv4_s1", "pool5_s1"):
+        explorer.controls["blob"].value = blob
+        values, (image, channel) = (
+            looks[0].blobs[blob],
+            (explorer.controls[name].value for name in ("image", "channel")),
+        )
+        assert image == 0 and values[channel].max() == values.max() > 0, blob
+    explorer.controls["channel"].value = 3
+    explorer.controls["image"].value = 1
+    assert explorer.controls["channel"].value == 3, "the same channel of another image can be compared"
+
+
 def test_only_the_panels_that_depend_on_a_control_are_drawn_again(make):
     explorer = make["puzzles"]()
     before = pictures(explorer)
@@ -94,7 +110,7 @@ def test_only_the_panels_that_depend_on_a_control_are_drawn_again(make):
 def test_an_exception_in_a_callback_is_raised_outside_a_notebook(monkeypatch):
     monkeypatch.setattr("ipywidgets.widgets.widget_output.get_ipython", lambda: None)  # another test may have made one
     slider = controls.slider("n", 0, 0, 3)
-    explorer = controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"])
+    explorer = controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"], "a share of six")
     with pytest.raises(ZeroDivisionError):
         slider.value = 1
     slider.value = 2  # the next move works again
@@ -105,7 +121,7 @@ def test_in_a_notebook_it_is_shown_and_found_in_the_widget_state_until_the_next_
     source = """
 from helpers.explorers import controls
 slider = controls.slider("n", 0, 0, 3)
-controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"])
+controls.Explorer({"n": slider}, [lambda n: f"{6 / (n - 1)}"], "a share of six")
 """
     cells = [source, "slider.value = 1", "slider.value = 2"]
     found = []

@@ -16,6 +16,7 @@ from notebook_errors import errors
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURE = re.compile(r"<img [^>]*>")
+REPR = re.compile(r"\bnp\.(?:float|int|bool)\w*\(|(?<![.\w])array\(|<[\w.]+ object at")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -79,6 +80,8 @@ def test_runs_from_top_to_bottom(path, shared_runs, monkeypatch):
     figures = FIGURE.findall(shown.replace(r"\"", '"'))  # those that travel with an explorer are in a JSON string
     assert figures and all(re.search(r'alt="[^"]{15,}"', figure) for figure in figures)
     assert not [output for output in outputs if "image/png" in output.get("data", {})], "a figure without alt text"
+    said = "".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs)
+    assert not REPR.findall(said), "an output is no text for a reader"
     assert "The settings changed" not in str(outputs), "two notebooks train the same experiment with different settings"
 
 

@@ -634,7 +634,7 @@ def test_histograms_share_their_axis_and_tell_mean_and_deviation():
         "wide: mean 0.00, standard deviation 100.00",
     ]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
-    panels = plots.histogram({"released: validation": [1, 2], "released: test": [1, 3]}).axes
+    panels = plots.histogram({"first": [1, 2], "other": [1, 3]}, splits={"first": "validation", "other": "test"}).axes
     drawn = [colors.to_hex(axes.patches[0].get_facecolor()).upper() for axes in panels]
     assert drawn == [style.SPLITS["validation"], style.SPLITS["test"]]
 
@@ -699,7 +699,10 @@ def test_a_turntable_marks_each_view_at_its_angle_in_its_split():
     np.testing.assert_allclose(lines["training"].get_xdata(), [0, np.pi / 2])
     np.testing.assert_allclose(lines["test"].get_xdata(), [np.pi])
     assert lines["training"].get_marker() != lines["test"].get_marker()
-    assert (lines["training"].get_color(), lines["test"].get_color()) == (style.SPLITS["train"], style.SPLITS["test"])
+    assert (lines["training"].get_color(), lines["test"].get_color()) == (
+        style.SPLITS["training"],
+        style.SPLITS["test"],
+    )
     assert [axes.get_title(loc="center") for axes in figure.axes] == ["by angle", "at random"]
 
 
@@ -709,7 +712,9 @@ def test_numbers_that_were_varied_stand_on_a_log_axis():
         "jigsaw": pd.DataFrame({"accuracy": [0.07, 0.26, 0.44], "half_width": [0.01, 0.02, np.nan]}, index),
         "random": pd.DataFrame({"accuracy": [0.05, 0.16, 0.31], "half_width": [np.nan] * 3}, index),
     }
-    (axes,) = plots.against(curves, "labels per class", chance=0.01).axes
+    (axes,) = plots.against(
+        curves, "labels per class", chance=0.01, starts={"jigsaw": "puzzles", "random": "random"}
+    ).axes
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "25", "425"]
     jigsaw, random = (container.lines[0] for container in axes.containers)
@@ -732,8 +737,47 @@ def test_words_that_were_varied_keep_their_order():
 
 
 def test_a_start_has_its_colour_in_every_figure():
-    expected = {"from scratch": style.VERMILLION, "random, He": style.ORANGE, "jigsaw (ours)": style.BLUE}
-    expected |= {"labels": style.GREEN, "rotations": style.PURPLE, "jigsaw, twice": style.SKY_BLUE}
-    assert style.hues(expected) == expected
-    bars = plots.bars(["random, He", "AlexNet", "from puzzles"], [0.1, 0.2, 0.3]).axes[0].patches
-    assert [colors.to_hex(bar.get_facecolor()).upper() for bar in bars] == [style.BLUE, style.GREY, style.ORANGE]
+    starts = {"a": "random", "b": "puzzles", "c": "labels", "d": "rotations", "not drawn": "random"}
+    expected = {"a": style.ORANGE, "b": style.BLUE, "c": style.GREEN, "d": style.PURPLE}
+    drawn = style.hues([*expected, "neither"], starts)
+    assert drawn.pop("neither") not in style.STARTS.values() and drawn == expected
+    history = {label: table() for label in expected}
+    accuracies = {label: pd.DataFrame({"accuracy": [0.1], "half_width": [np.nan]}, [1]) for label in expected}
+    for figure in (
+        plots.losses(history, starts=starts),
+        plots.accuracy(history, starts=starts),
+        plots.per_epoch(pd.DataFrame({"epoch": [1], **dict.fromkeys(expected, 0.1)}), "share (%)", starts=starts),
+        plots.against(accuracies, "labels per class", starts=starts),
+    ):
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        seen = {label: getattr(handle, "lines", [handle])[0].get_color() for handle, label in zip(handles, labels)}
+        assert expected.items() <= seen.items()
+    bars = plots.bars([*expected, "neither"], [0.1, 0.2, 0.3, 0.4, 0.5], starts=starts).axes[0].patches
+    hexadecimal = [colors.to_hex(bar.get_facecolor()).upper() for bar in bars]
+    assert hexadecimal == [style.GREY, *reversed(expected.values())]
+    assert curves(plots.losses(table(), starts="random"))["training"].get_color() == style.ORANGE
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.sampled_from(["at random", "from scratch", "jigsaw", "labels", "split 90", "x"]), unique=True))
+def test_no_label_says_a_colour(labels):
+    """The same colours for the same places, whatever the words: a split "at random" has no random filters."""
+    plain = [f"series {number}" for number in range(len(labels))]
+    assert list(style.hues(labels).values()) == list(style.hues(plain).values())
+    if labels:
+        faces = [bar.get_facecolor() for bar in plots.bars(labels, [0.5] * len(labels)).axes[0].patches]
+        assert {colors.to_hex(face).upper() for face in faces} == {style.GREY}
+
+
+def test_two_series_of_one_start_are_told_apart_and_an_unknown_start_is_refused():
+    first, second = style.hues(
+        ["shipped", "little sister"], {"shipped": "puzzles", "little sister": "puzzles"}
+    ).values()
+    assert first == style.BLUE != second
+    (hue, saturation, _), (lighter_hue, lighter_saturation, _) = (
+        colors.rgb_to_hsv(colors.to_rgb(colour)) for colour in (first, second)
+    )
+    assert hue == pytest.approx(lighter_hue, abs=0.01) and lighter_saturation < saturation
+    for draw in (lambda: style.hues(["a"], {"a": "jigsaw"}), lambda: plots.bars(["a"], [0.5], starts={"a": "jigsaw"})):
+        with pytest.raises(ValueError, match="start of 'a' is given as 'jigsaw'; it is one of puzzles, random, labels"):
+            draw()

@@ -1,6 +1,7 @@
 """The network in the browser: the same answers as Caffe's, a game that a keyboard plays, a sentence where it cannot."""
 
 import base64
+import re
 import shutil
 
 import make_play
@@ -23,7 +24,9 @@ def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("play")
     words = make_play.make(folder / "play")
     body = make_play.page(words).split("```{raw} html\n")[1].split("```")[0]
-    (folder / "play.html").write_text(f"<!doctype html><html lang=en><meta charset=utf-8>{body}", encoding="utf-8")
+    style = (make_play.HERE / "static" / "course.css").read_text(encoding="utf-8")
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><style>{style}</style>"
+    (folder / "play.html").write_text(head + body, encoding="utf-8")
     assert sum(path.stat().st_size for path in (folder / "play").iterdir()) < 15e6, "megabytes that a visitor downloads"
     with folder_server(folder) as server:
         yield f"{server}/play.html"
@@ -34,12 +37,16 @@ def opened(address):
     """A function that opens the page in a browser in which a script has run before."""
     with launched() as browser:
 
-        def opening(before=""):
-            page = browser.new_page()
+        def opening(before="", load=True, **looks):
+            page = browser.new_page(**looks)
             page.add_init_script(before)
             page.errors = []
             page.on("pageerror", lambda error: page.errors.append(error))
-            page.goto(address)
+            page.fetched = []
+            page.on("request", lambda request: page.fetched.append(request.url))
+            page.goto(address, wait_until="networkidle")
+            if load:
+                page.click("#play-load")
             return page
 
         yield opening
@@ -67,6 +74,27 @@ def test_two_hundred_puzzles_have_the_answers_that_caffe_gives(opened):
     assert (np.argmax(theirs, axis=1) == ours.argmax(axis=1)).all()
     np.testing.assert_allclose(theirs, ours, atol=0.005)
     assert not page.errors
+
+
+def test_megabytes_are_fetched_when_they_are_asked_for(opened):
+    page = opened(load=False)
+    large = ("solver.onnx", ".wasm.gz", ".webp", "ort.wasm.min.mjs")
+    assert not [url for url in page.fetched if url.endswith(large)], "fetched without asking"
+    told = float(re.search(r"([\d.]+) MB", page.inner_text("#play-ask"))[1])
+    assert 5 < told < 15 and not page.is_visible("#play-controls")
+    page.click("#play-load")
+    page.wait_for_function(READY, timeout=60_000)
+    assert [url for url in page.fetched if url.endswith("solver.onnx")] and not page.is_visible("#play-ask")
+    assert page.is_visible("#play-controls") and not page.errors
+
+
+def test_on_a_phone_the_answer_is_seen_after_checking(opened):
+    page = opened(viewport={"width": 420, "height": 800}, has_touch=True)
+    page.wait_for_function(READY, timeout=60_000)
+    page.click("#play-check")
+    page.wait_for_selector("#play-answer ol li")
+    box = page.locator("#play-answer").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 801, f"the answer lies outside of the screen: {box}"
 
 
 def test_a_puzzle_is_played_by_keyboard_and_checked(opened):
@@ -104,9 +132,9 @@ def test_an_own_picture_joins_the_photographs_and_what_is_none_is_refused(opened
 
 
 def test_without_webassembly_a_sentence_stands_there(opened):
-    page = opened("delete window.WebAssembly")
+    page = opened("delete window.WebAssembly", load=False)
     page.wait_for_function("document.getElementById('play-state').textContent.includes('WebAssembly')", timeout=60_000)
-    assert not page.is_visible("#play-controls") and not page.errors
+    assert not page.is_visible("#play-controls") and not page.is_visible("#play-load") and not page.errors
 
 
 def test_another_package_than_the_one_we_know_is_refused(tmp_path, monkeypatch):

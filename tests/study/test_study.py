@@ -13,6 +13,7 @@ from PIL import Image
 from helpers import evaluation, recipes, solver, weights
 from helpers.data import datasets, downloads, fruits360
 from helpers.data.examples import Examples
+from helpers.plots import style
 from helpers.study import __main__ as command, plan, records, runner, trainings
 from helpers.training import device
 
@@ -451,3 +452,9 @@ def test_replay_shows_the_record_in_quick_and_trains_in_full(record, runs, monke
     shown, label = runner.at_full_size(name)
     assert shown.folder == runs / "recorded" / name
     assert label.startswith("recorded on")
+
+
+def test_every_start_of_the_study_has_a_colour():
+    starts = {planned.start for planned in plan.everything().values()} - {None}
+    assert {plan.EACH_TRUNK.get(start, start) for start in starts} == plan.LEARNT_FROM.keys()
+    assert set(plan.LEARNT_FROM.values()) == style.STARTS.keys()
