@@ -259,8 +259,7 @@ def test_filters_and_activations_answer(notebook):
     hand.press("filter at place", "ArrowRight")
     hand.choose("beside it", "from scratch")
     hand.choose("scale", "one scale for all")
-    hand.choose("network", "jigsaw, fine-tuned")  # the first has not changed since itself
-    hand.choose("order by", "change")
+    hand.choose("order by", "change")  # of "jigsaw, fine-tuned", with which it begins
     hand.photograph("filters")
 
     hand = Hand(notebook, "epochs={")

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 
-from conftest import ROOT
 from dask.distributed import Client, LocalCluster
 from small_training import assert_same, fit
 
@@ -17,6 +16,7 @@ from helpers import limits, solver
 from helpers.study import __main__ as command, plan
 from helpers.study.sweep import NET, sweep
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]  # not conftest's, which sets JIGSAW_THREADS where it is imported
 HEADS = [f"cifar100_last_layer_{start}_s0" for start in ("jigsaw", "he")]
 NETS = ["cifar100_fine_tune_jigsaw_s0", "cifar100_scratch_s0"]
 
