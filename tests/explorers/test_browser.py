@@ -262,8 +262,7 @@ def test_filters_and_activations_answer(notebook):
     hand.choose("order by", "change")  # of "jigsaw, fine-tuned", with which it begins
     hand.photograph("filters")
 
-    hand = Hand(notebook, "epochs={")
-    hand.choose("scale", "one scale for all")
+    hand = Hand(notebook, "epochs={")  # it begins with one scale for all
     hand.drag("after epoch", 0.02)
     hand.press("after epoch", "ArrowRight")
     hand.photograph("epochs")
